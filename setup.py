@@ -1,0 +1,42 @@
+"""Package metadata; the tools' settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = {}
+exec((ROOT / "camcaffe" / "_version.py").read_text(encoding="utf-8"), VERSION)
+
+EXTRAS = {
+    "test": ["pytest>=7.0", "pytest-xdist>=2.5", "hypothesis>=6.30"],
+    "dev": ["ruff>=0.6"],
+}
+
+setup(
+    name="camcaffe",
+    version=VERSION["__version__"],
+    description="Class Activation Mapping for Caffe: the original MATLAB pipeline, in Python, to the pixel",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["camcaffe", "camcaffe.*"]),
+    python_requires=">=3.9",
+    install_requires=[
+        "numpy>=1.19.5",
+        "scipy>=1.6.0",
+        "opencv-python-headless>=4.5.1",
+        "h5py>=3.1.0",
+        "Pillow>=8.1.2",
+        "click>=7.1.2",
+        "tqdm>=4.57.0",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["camcaffe = camcaffe.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
