@@ -27,6 +27,7 @@ setup(
         "scipy>=1.6.0",
         "opencv-python-headless>=4.5.1",
         "h5py>=3.1.0",
+        "protobuf>=3.12.4",
         "Pillow>=8.1.2",
         "click>=7.1.2",
         "tqdm>=4.57.0",
