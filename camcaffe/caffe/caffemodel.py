@@ -1,0 +1,187 @@
+"""Weights in files: Caffe's binary protobuf (`.caffemodel`) of any version, and HDF5 (`.caffemodel.h5`)."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from google.protobuf.message import DecodeError, EncodeError
+
+from camcaffe import files
+from camcaffe.caffe import messages
+from camcaffe.caffe.network import Network
+from camcaffe.errors import CamcaffeError
+from camcaffe.files import PathLike
+
+_EXPECTED = "a caffemodel"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_LEGACY_DIMS = ("num", "channels", "height", "width")
+# Caffe does not compress; this leaves room for files that somebody packed, and stops at bombs.
+_MOST_COMPRESSION = 100
+
+
+def read_caffemodel(path: PathLike) -> dict[str, list[np.ndarray]]:
+    """Read the weights of a net.
+
+    Args:
+        path: a caffemodel of any version (V0, V1, V2; float or double), or HDF5 (told by its content).
+
+    Returns:
+        Layer name -> its blobs, float32, C order, each in a writable buffer of its own. Blobs with the
+        legacy num, channels, height, width have four dimensions. Layers without weights are left out.
+
+    Raises:
+        CamcaffeError: the file is missing, cut short or not a caffemodel; a blob's shape does not fit its
+            number of values; two layers with weights share a name.
+    """
+    data = files.read_bytes(path, _EXPECTED)
+    blobs = _hdf5_blobs(path, data) if data.startswith(_HDF5_SIGNATURE) else _protobuf_blobs(path, data)
+    del data
+    weights = {}
+    for name, arrays in blobs:
+        if name in weights:
+            raise CamcaffeError(path, f"two layers with weights are named {name!r}")
+        weights[name] = arrays
+    return weights
+
+
+def write_caffemodel(path: PathLike, network: Network, weights: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Write a net's weights as Caffe does: V2 binary, or HDF5 where the name ends in `.h5`.
+
+    Args:
+        path: where to; written whole or not at all.
+        network: the net, whose layers' settings go into the binary file too.
+        weights: layer name -> its blobs.
+
+    Raises:
+        CamcaffeError: the file cannot be written; binary weights exceed protobuf's 2 GB.
+    """
+    if os.fspath(path).endswith(".h5"):
+        _write_hdf5(path, weights)
+        return
+    net = _raw_messages()["NetParameter"]()
+    net.ParseFromString(network.message.SerializeToString())
+    for layer in net.layer:
+        for array in weights.get(layer.name, ()):
+            blob = layer.blobs.add()
+            blob.shape.dim.extend(array.shape)
+            blob.data.append(np.ascontiguousarray(array, "<f4").tobytes())
+    try:
+        data = net.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise CamcaffeError(path, f"the weights do not fit a binary caffemodel ({error})") from error
+    files.write_bytes(path, data)
+
+
+def parse_binary_net(path: PathLike, data: bytes):
+    """The NetParameter in a binary file's bytes, its blobs raw (see `messages.with_raw_blobs`).
+
+    Raises:
+        CamcaffeError: the bytes are no such message.
+    """
+    net = _raw_messages()["NetParameter"]()
+    try:
+        net.ParseFromString(data)
+    except (DecodeError, RuntimeError, ValueError) as error:
+        raise CamcaffeError(path, _not_protobuf(data), _EXPECTED) from error
+    if not net.layer and not net.layers:
+        raise CamcaffeError(path, _not_protobuf(data), _EXPECTED)
+    return net
+
+
+def _protobuf_blobs(path: PathLike, data: bytes):
+    net = parse_binary_net(path, data)
+    for layer in [*net.layer, *net.layers]:
+        v0 = getattr(layer, "layer", layer)  # V0 nests the settings one level deeper
+        name = _text(path, layer.name or v0.name)
+        arrays = [_array(path, name, blob) for blob in (layer.blobs or v0.blobs)]
+        if arrays:
+            yield name, arrays
+
+
+@functools.lru_cache(maxsize=None)
+def _raw_messages() -> dict:
+    return messages.with_raw_blobs()
+
+
+def _array(path: PathLike, layer: str, blob) -> np.ndarray:
+    if any(blob.HasField(name) for name in _LEGACY_DIMS):
+        shape = tuple(getattr(blob, name) for name in _LEGACY_DIMS)
+    else:
+        shape = tuple(blob.shape.dim)
+    source = f"{os.fspath(path)}: layer {layer!r}"
+    if any(dim < 0 for dim in shape):
+        raise CamcaffeError(source, f"a blob has the shape {shape}")
+    chunks, kind = (blob.double_data, "<f8") if blob.double_data else (blob.data, "<f4")
+    size = np.dtype(kind).itemsize
+    if sum(map(len, chunks)) == math.prod(shape) * size:
+        values = np.frombuffer(b"".join(chunks), kind)
+    else:  # some writers do not pack the numbers
+        typed = messages.BlobProto.FromString(blob.SerializeToString())
+        values = np.array(typed.double_data or typed.data, np.float32)
+    if values.size != math.prod(shape):
+        raise CamcaffeError(source, f"a blob has the shape {shape} but {values.size} values")
+    return values.astype(np.float32).reshape(shape)
+
+
+def _not_protobuf(data: bytes) -> str:
+    start = data[:200].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a web page"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file itself"
+    return f"its {len(data):,} bytes are cut short, damaged or something else"
+
+
+def _text(path: PathLike, name) -> str:
+    # Old protobuf runtimes hand out bytes for a string that is not UTF-8.
+    if isinstance(name, bytes):
+        raise CamcaffeError(path, f"a layer's name is not UTF-8 text: {name[:40]!r}", _EXPECTED)
+    return name
+
+
+def _hdf5_blobs(path: PathLike, data: bytes):
+    import h5py
+
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            if not isinstance(file.get("data"), h5py.Group):
+                raise CamcaffeError(path, "an HDF5 file without the group 'data'", _EXPECTED)
+            blobs = {}
+
+            def collect(name: str, item) -> None:
+                layer, _, index = name.rpartition("/")
+                if isinstance(item, h5py.Dataset):
+                    blobs.setdefault(layer, {})[index] = _dataset(path, name, item, len(data))
+
+            file["data"].visititems(collect)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CamcaffeError(path, f"a damaged HDF5 file ({error})", _EXPECTED) from error
+    for layer, numbered in blobs.items():
+        indices = [str(i) for i in range(len(numbered))]
+        if not layer or sorted(numbered) != sorted(indices):
+            raise CamcaffeError(path, f"layer {layer!r} has the blobs {sorted(numbered)}", "0, 1, ...")
+        yield layer, [numbered[index] for index in indices]
+
+
+def _dataset(path: PathLike, name: str, dataset, file_size: int) -> np.ndarray:
+    if dataset.dtype.kind != "f" or dataset.shape is None:
+        raise CamcaffeError(path, f"dataset {name!r} is of type {dataset.dtype}", "floats")
+    if dataset.size * dataset.dtype.itemsize > _MOST_COMPRESSION * file_size:
+        raise CamcaffeError(path, f"dataset {name!r} of shape {dataset.shape} in a file of {file_size} bytes")
+    return np.asarray(dataset[()], np.float32, order="C")
+
+
+def _write_hdf5(path: PathLike, weights: Mapping[str, Sequence[np.ndarray]]) -> None:
+    import h5py
+
+    with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        data = file.create_group("data")
+        for layer, arrays in weights.items():
+            group = data.create_group(layer)
+            for index, array in enumerate(arrays):
+                group.create_dataset(str(index), data=np.asarray(array, np.float32))
