@@ -103,7 +103,7 @@ def _protobuf_blobs(path: PathLike, data: bytes):
             yield name, arrays
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _raw_messages() -> dict:
     return messages.with_raw_blobs()
 
