@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from camcaffe.caffe.geometry import Geometry, Misfit, convolution_geometry, pooling_geometry
 from camcaffe.caffe.network import Layer, Network
@@ -47,7 +46,7 @@ class Shapes:
     layers: tuple[LayerShapes, ...]
 
 
-def infer_shapes(network: Network, input_shapes: Optional[Mapping[str, Sequence[int]]] = None) -> Shapes:
+def infer_shapes(network: Network, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Shapes:
     """The shapes that Caffe gives the blobs and weights of a net.
 
     Args:
@@ -83,7 +82,7 @@ def infer_shapes(network: Network, input_shapes: Optional[Mapping[str, Sequence[
 
 
 def multiply_adds(layer: Layer, shapes: LayerShapes) -> int:
-    """Multiply-adds of a layer's matrix products (convolutions and InnerProduct; 0 for others), for the batch."""
+    """Multiply-adds of a layer's matrix products for the whole batch; 0 for layers without one."""
     if layer.type == "InnerProduct":
         return sum(map(math.prod, shapes.tops)) * math.prod(shapes.params[0]) // shapes.tops[0][-1]
     if layer.type == "Convolution":
