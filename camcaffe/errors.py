@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Union
 
 
 class CamcaffeError(Exception):
@@ -17,7 +16,7 @@ class CamcaffeError(Exception):
         expected: what would have been right; left out where `found` says it all.
     """
 
-    def __init__(self, source: Union[str, os.PathLike], found: str, expected: str = ""):
+    def __init__(self, source: str | os.PathLike, found: str, expected: str = ""):
         line = f"{os.fspath(source)}: {found}"
         if expected:
             line += f"; expected {expected}"

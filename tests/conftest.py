@@ -22,6 +22,8 @@ def camcaffe():
     from camcaffe.cli import main
 
     def run(*arguments, **options):
-        return CliRunner().invoke(main, [str(argument) for argument in arguments], **options)
+        return CliRunner().invoke(
+            main, [str(argument) for argument in arguments], prog_name="camcaffe", **options
+        )
 
     return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Optional
 
 import click
 
@@ -35,7 +34,7 @@ class LazyGroup(click.Group):
         """All subcommands, in the order of the table."""
         return list(self._lazy)
 
-    def get_command(self, ctx: click.Context, name: str) -> Optional[click.Command]:
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The subcommand, its module imported now."""
         if name not in self._lazy:
             return None
