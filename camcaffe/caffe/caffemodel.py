@@ -6,7 +6,7 @@ import functools
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError, EncodeError
@@ -14,6 +14,8 @@ from google.protobuf.message import DecodeError, EncodeError
 from camcaffe import files
 from camcaffe.caffe import messages
 from camcaffe.caffe.network import Network
+from camcaffe.caffe.prototxt import is_text, read_prototxt
+from camcaffe.caffe.upgrade import upgrade_net
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
 
@@ -39,14 +41,11 @@ def read_caffemodel(path: PathLike) -> dict[str, list[np.ndarray]]:
             number of values; two layers with weights share a name.
     """
     data = files.read_bytes(path, _EXPECTED)
-    blobs = _hdf5_blobs(path, data) if data.startswith(_HDF5_SIGNATURE) else _protobuf_blobs(path, data)
-    del data
-    weights = {}
-    for name, arrays in blobs:
-        if name in weights:
-            raise CamcaffeError(path, f"two layers with weights are named {name!r}")
-        weights[name] = arrays
-    return weights
+    if data.startswith(_HDF5_SIGNATURE):
+        return _by_name(path, _hdf5_blobs(path, data))
+    net = _parse_binary(path, data)
+    del data  # the message has its own copy
+    return _by_name(path, _protobuf_blobs(path, net))
 
 
 def write_caffemodel(path: PathLike, network: Network, weights: Mapping[str, Sequence[np.ndarray]]) -> None:
@@ -55,7 +54,7 @@ def write_caffemodel(path: PathLike, network: Network, weights: Mapping[str, Seq
     Args:
         path: where to; written whole or not at all.
         network: the net, whose layers' settings go into the binary file too.
-        weights: layer name -> its blobs.
+        weights: layer name -> its blobs, in the net's shapes.
 
     Raises:
         CamcaffeError: the file cannot be written; binary weights exceed protobuf's 2 GB.
@@ -63,26 +62,64 @@ def write_caffemodel(path: PathLike, network: Network, weights: Mapping[str, Seq
     if os.fspath(path).endswith(".h5"):
         _write_hdf5(path, weights)
         return
-    net = _raw_messages()["NetParameter"]()
-    net.ParseFromString(network.message.SerializeToString())
+    net = _raw_messages()["NetParameter"].FromString(network.message.SerializeToString())
+    left = dict(weights)
     for layer in net.layer:
-        for array in weights.get(layer.name, ()):
+        for array in left.pop(layer.name, ()):
             blob = layer.blobs.add()
             blob.shape.dim.extend(array.shape)
             blob.data.append(np.ascontiguousarray(array, "<f4").tobytes())
-    try:
-        data = net.SerializeToString()
-    except (EncodeError, ValueError) as error:
-        raise CamcaffeError(path, f"the weights do not fit a binary caffemodel ({error})") from error
-    files.write_bytes(path, data)
+    files.write_bytes(path, to_bytes(net, path))
 
 
-def parse_binary_net(path: PathLike, data: bytes):
-    """The NetParameter in a binary file's bytes, its blobs raw (see `messages.with_raw_blobs`).
+def read_net(path: PathLike) -> messages.NetParameter:
+    """Read a net from a prototxt or a binary caffemodel, told apart by their content.
+
+    Returns:
+        The description brought to V2. A caffemodel's has its weights in it, as the file has them; its
+        class is not `messages.NetParameter` but the like with raw blobs (`messages.with_raw_blobs`).
 
     Raises:
-        CamcaffeError: the bytes are no such message.
+        CamcaffeError: the file cannot be read, or holds weights only (HDF5).
     """
+    expected = "a prototxt or a binary caffemodel"
+    data = files.read_bytes(path, expected)
+    if data.startswith(_HDF5_SIGNATURE):
+        raise CamcaffeError(path, "an HDF5 file, which has weights but no description of the net", expected)
+    if is_text(data):
+        return read_prototxt(path)
+    net = _parse_binary(path, data)
+    upgrade_net(net, path)
+    return net
+
+
+def weights_of(net: messages.NetParameter, source: PathLike) -> dict[str, list[np.ndarray]]:
+    """The weights in a net from `read_net`, as `read_caffemodel` gives them; none in a prototxt's."""
+    return {} if isinstance(net, messages.NetParameter) else _by_name(source, _protobuf_blobs(source, net))
+
+
+def to_bytes(net: messages.NetParameter, path: PathLike) -> bytes:
+    """The binary form of a net.
+
+    Raises:
+        CamcaffeError: it exceeds the 2 GB of a protobuf message; the line names `path`.
+    """
+    try:
+        return net.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise CamcaffeError(path, f"the net does not fit a binary caffemodel ({error})") from error
+
+
+def _by_name(path: PathLike, blobs: Iterable) -> dict[str, list[np.ndarray]]:
+    weights = {}
+    for name, arrays in blobs:
+        if name in weights:
+            raise CamcaffeError(path, f"two layers with weights are named {name!r}")
+        weights[name] = arrays
+    return weights
+
+
+def _parse_binary(path: PathLike, data: bytes):
     net = _raw_messages()["NetParameter"]()
     try:
         net.ParseFromString(data)
@@ -93,8 +130,7 @@ def parse_binary_net(path: PathLike, data: bytes):
     return net
 
 
-def _protobuf_blobs(path: PathLike, data: bytes):
-    net = parse_binary_net(path, data)
+def _protobuf_blobs(path: PathLike, net) -> Iterable:
     for layer in [*net.layer, *net.layers]:
         v0 = getattr(layer, "layer", layer)  # V0 nests the settings one level deeper
         name = _text(path, layer.name or v0.name)
@@ -144,7 +180,7 @@ def _text(path: PathLike, name) -> str:
     return name
 
 
-def _hdf5_blobs(path: PathLike, data: bytes):
+def _hdf5_blobs(path: PathLike, data: bytes) -> Iterable:
     import h5py
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
@@ -42,6 +43,11 @@ def read_solver(path: PathLike) -> messages.SolverParameter:
     return solver
 
 
+def is_text(data: bytes) -> bool:
+    """Whether a file's bytes can be a prototxt: a binary message has control characters from the start."""
+    return not re.search(rb"[\0-\x08\x0e-\x1f]", data)
+
+
 def net_to_text(message: Message) -> str:
     """The message as Caffe writes it into a prototxt."""
     return text_format.MessageToString(message, as_utf8=True)
@@ -49,7 +55,7 @@ def net_to_text(message: Message) -> str:
 
 def _parse(path: PathLike, message: Message, expected: str) -> None:
     data = files.read_bytes(path, expected)
-    if b"\0" in data:
+    if not is_text(data):
         raise CamcaffeError(path, "it holds binary data, not text", expected)
     try:
         # Comments need not be UTF-8; a name that is not fails below.

@@ -53,28 +53,40 @@ def load_weights(network: Network, shapes: Shapes, caffemodel: PathLike, seed: i
         CamcaffeError: the file cannot be read; it has no layer of the net, or one with another number of
             blobs or other shapes; a weight is NaN or infinite.
     """
+    weights, missing = read_weights(network, shapes, caffemodel)
+    needed = _layers_with_weights(network, shapes)
+    owners = _owners(network, needed)
+    rng = np.random.default_rng(seed)
+    for name in missing:
+        layer, wanted = needed[name]
+        weights[name] = _filled(network, layer, wanted, rng)
+    for (name, index), (owner, owner_index) in owners.items():
+        if name not in missing:  # as in Caffe, the last of those that share it wins
+            weights[owner][owner_index][...] = weights[name][index].reshape(needed[owner][1][owner_index])
+    _share(weights, owners)
+    filled = [name for name in missing if any((name, i) not in owners for i in range(len(weights[name])))]
+    if filled:
+        message = f"{os.fspath(caffemodel)} lacks layer {', '.join(filled)}: filled as {network.source} says"
+        warnings.warn(message, stacklevel=2)
+    return {name: weights[name] for name in needed}
+
+
+def read_weights(network: Network, shapes: Shapes, caffemodel: PathLike) -> tuple[Weights, list[str]]:
+    """The weights that a caffemodel has for a net, and the names of the layers that it lacks.
+
+    Raises:
+        CamcaffeError: as `load_weights`.
+    """
     found = read_caffemodel(caffemodel)
     needed = _layers_with_weights(network, shapes)
     if needed and found.keys().isdisjoint(needed):
         raise CamcaffeError(caffemodel, f"it has weights for no layer of {network.source}")
-    owners = _owners(network, needed)
-    rng = np.random.default_rng(seed)
-    weights, filled = {}, []
-    for name, (layer, wanted) in needed.items():
-        if name in found:
-            weights[name] = _fitted(f"{os.fspath(caffemodel)}: layer {name!r}", found[name], wanted)
-        else:
-            weights[name] = _filled(network, layer, wanted, rng)
-            if any((name, index) not in owners for index in range(len(wanted))):
-                filled.append(name)
-    for (name, index), (owner, owner_index) in owners.items():
-        if name in found:
-            weights[owner][owner_index][...] = weights[name][index].reshape(needed[owner][1][owner_index])
-    _share(weights, owners)
-    if filled:
-        message = f"{os.fspath(caffemodel)} lacks layer {', '.join(filled)}: filled as {network.source} says"
-        warnings.warn(message, stacklevel=2)
-    return weights
+    weights = {
+        name: _fitted(f"{os.fspath(caffemodel)}: layer {name!r}", found.pop(name), wanted)
+        for name, (_, wanted) in needed.items()
+        if name in found
+    }
+    return weights, [name for name in needed if name not in weights]
 
 
 def fill_weights(network: Network, shapes: Shapes, seed: int = 0) -> Weights:

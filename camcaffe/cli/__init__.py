@@ -14,6 +14,7 @@ from camcaffe.errors import CamcaffeError
 COMMANDS = {
     "demo": ("demo", "Class activation maps of one image, side by side."),
     "bbox": ("bbox", "Boxes of a heat map."),
+    "net": ("net", "Look at Caffe nets and change them."),
 }
 
 

@@ -1,0 +1,18 @@
+"""`camcaffe net`: look at Caffe nets and change them."""
+
+from __future__ import annotations
+
+import click
+
+from camcaffe.cli import LazyGroup
+
+COMMANDS = {
+    "show": ("show", "Layers, shapes, parameters and multiply-adds of a net."),
+    "upgrade": ("upgrade", "Write a net of any version in Caffe's present form."),
+    "diff": ("diff", "Compare two nets layer by layer."),
+}
+
+
+@click.group(cls=LazyGroup, package="camcaffe.cli.net", commands=COMMANDS)
+def command() -> None:
+    """Look at Caffe nets and change them."""
