@@ -28,7 +28,7 @@ setup(
         "opencv-python-headless>=4.5.1",
         "h5py>=3.1.0",
         "protobuf>=3.12.4",
-        "Pillow>=8.1.2",
+        "Pillow>=9.0.0",
         "click>=7.1.2",
         "tqdm>=4.57.0",
     ],

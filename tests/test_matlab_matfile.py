@@ -132,7 +132,7 @@ def test_refuses_a_file_cut_short(tmp_path, write, share):
         loadmat(tmp_path / "cut.mat")
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"x" * 4096, b"\x00" * 700])
+@pytest.mark.parametrize("content", [b"<html>", b"x" * 4096, b"\x00" * 700], ids=["html", "x", "zeros"])
 def test_refuses_what_is_no_mat_file(tmp_path, content):
     (tmp_path / "not.mat").write_bytes(content)
     with pytest.raises(CamcaffeError, match=r"not\.mat: not readable"):

@@ -129,9 +129,10 @@ def test_refuses_a_picture_cut_short(tmp_path, suffix, share):
     [
         ("empty.jpg", b"", "the file is empty; expected a JPEG, PNG"),
         ("page.jpg", b"<!DOCTYPE html><title>Not Found</title>", "not a picture that can be read"),
-        ("noise.png", bytes(range(256)), "not a picture that can be read"),
+        ("noise.png", bytes(range(256)), "not a picture that can be read|a damaged picture"),
         ("header.png", b"\x89PNG\r\n\x1a\n", "not a picture that can be read|a damaged picture"),
     ],
+    ids=["empty", "page", "noise", "header"],
 )
 def test_refuses_what_is_no_picture(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)

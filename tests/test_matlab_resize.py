@@ -71,7 +71,7 @@ IMAGES = st.sampled_from([np.uint8, np.float32, np.float64]).flatmap(
         elements=(
             st.integers(0, 255)
             if dtype == np.uint8
-            else st.floats(-4, 4, width=32).map(lambda value: round(value, 3))
+            else st.integers(-4096, 4096).map(lambda value: value / 1024)
         ),
     )
 )

@@ -34,11 +34,15 @@ def loadmat(path: files.PathLike) -> dict:
     # A version 7.3 file is HDF5 behind a MATLAB header of 512 bytes; files by h5py may lack the header.
     is_hdf5 = _HDF5_SIGNATURE in (data[:8], data[512:520])
     try:
-        return _load_hdf5(data) if is_hdf5 else _load_classic(data)
+        variables = _load_hdf5(data) if is_hdf5 else _load_classic(data)
     except _UnsupportedError as error:
         raise CamcaffeError(path, str(error), "numbers, text, cells and structs") from error
     except Exception as error:  # a stranger's file may break the parsers in any way
         raise CamcaffeError(path, f"not readable ({error or type(error).__name__})", _EXPECTED) from error
+    if not variables or "" in variables:
+        # Version 4 has no signature: SciPy finds a nameless variable in a file of zeros.
+        raise CamcaffeError(path, "not readable (no named variable)", _EXPECTED)
+    return variables
 
 
 class _UnsupportedError(Exception):
@@ -53,9 +57,8 @@ def _load_classic(data: bytes) -> dict:
 
 
 def _from_scipy(value):
-    from scipy.io.matlab import MatlabFunction, MatlabOpaque
-
-    if isinstance(value, (MatlabFunction, MatlabOpaque)):
+    # By name, for SciPy has moved these classes about.
+    if type(value).__name__ in ("MatlabFunction", "MatlabOpaque"):
         raise _UnsupportedError("an object of a MATLAB class or a function handle")
     if not isinstance(value, np.ndarray):
         return value  # a sparse matrix

@@ -1,8 +1,8 @@
 """MATLAB's imread and imwrite: picture files to arrays and back.
 
 Pillow decodes, because it refuses what is cut short and tells what is in a file before its pixels are
-unpacked; its JPEG pixels are libjpeg's, MATLAB's and OpenCV's. OpenCV encodes, because its JPEG at
-quality 75 is MATLAB's, and it decodes 16-bit colour, which Pillow would cut to 8 bits.
+unpacked; from version 9.0 on its JPEG pixels are those of MATLAB and OpenCV. OpenCV encodes, because
+its JPEG at quality 75 is MATLAB's, and it decodes 16-bit colour, which Pillow would cut to 8 bits.
 """
 
 from __future__ import annotations
