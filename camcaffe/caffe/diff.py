@@ -10,7 +10,6 @@ import numpy as np
 from camcaffe.caffe import messages
 from camcaffe.caffe.prototxt import net_to_text
 
-
 Weights = Mapping[str, Sequence[np.ndarray]]
 
 
