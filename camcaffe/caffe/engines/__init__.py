@@ -1,6 +1,6 @@
 """The engines that run a net, by name; a module is imported when it is asked for, its library when it runs.
 
-An engine module holds `Engine` (the protocol below), `version()`: the version of its library, or None where that
+An engine module holds `Engine` (the protocol below), `version()`: its library's version, or None where that
 cannot be imported, `INSTALL`: the command that would install it, and `LAYERS`: the layer types it runs.
 """
 
@@ -104,6 +104,13 @@ def choose(name: str = "auto") -> ModuleType:
     raise CamcaffeError(f"engine {candidate}", "its library cannot be imported", module.INSTALL)
 
 
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def unsupported(source: str, layer: Layer, engine: str, found: str = "") -> CamcaffeError:
     """The error of an engine that cannot run `layer`: which layer, of which type, and which engine could.
 
@@ -113,10 +120,12 @@ def unsupported(source: str, layer: Layer, engine: str, found: str = "") -> Camc
         engine: the engine's name.
         found: the option at fault, where the engine runs other layers of this type.
     """
-    able = [name for name in ENGINES if name != engine and layer.type in load(name).LAYERS]
+    # Engines with one table (onnx and openvino) run the same.
+    others = [name for name in ENGINES if load(name).LAYERS is not load(engine).LAYERS]
+    able = [name for name in others if layer.type in load(name).LAYERS]
     what = f"layer {layer.name!r} of type {layer.type}" + (f" with {found}" if found else "")
     return CamcaffeError(
         source,
         f"{what} is beyond the engine {engine}",
-        f"one of the engines {', '.join(able)}" if able else "no such layer: no engine runs it",
+        f"the engine {' or '.join(able)}" if able else "no such layer: no engine runs it",
     )

@@ -1,0 +1,171 @@
+"""Caffe's layers with sliding windows in ONNX operators: convolution, pooling, response normalization."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from camcaffe.caffe.geometry import Geometry, convolution_geometry, pooling_geometry
+from camcaffe.caffe.onnx_export.graph import Graph, Step, Unsupported, known
+
+
+def convolution(graph: Graph, step: Step) -> list[str]:
+    """Convolution: each bottom with the same weights; the last incomplete window is left out."""
+    return _convolved(graph, step, "Conv")
+
+
+def deconvolution(graph: Graph, step: Step) -> list[str]:
+    """Deconvolution: the transpose of a convolution, whose output is cut by the pad."""
+    return _convolved(graph, step, "ConvTranspose")
+
+
+def _convolved(graph: Graph, step: Step, op: str) -> list[str]:
+    p = step.layer.message.convolution_param
+    if step.axis(p.axis) != 1:
+        raise Unsupported(f"axis {p.axis}")
+    geometry = convolution_geometry(p, known(step.bottoms[0][2:]), transposed=op == "ConvTranspose")
+    weights = [graph.constant(step.weights[0])]
+    if p.bias_term:
+        weights.append(graph.constant(step.weights[1].ravel()))
+    return [
+        graph.node(
+            op,
+            x,
+            *weights,
+            kernel_shape=geometry.kernel,
+            strides=geometry.stride,
+            pads=geometry.pad * 2,
+            dilations=geometry.dilation,
+            group=p.group,
+        )
+        for x in step.inputs
+    ]
+
+
+def pooling(graph: Graph, step: Step) -> list[str]:
+    """Pooling; the second top of MAX, where there is one, has the place of each maximum in its channel."""
+    p = step.layer.message.pooling_param
+    size = known(step.bottoms[0][2:])
+    geometry = pooling_geometry(p, *size)
+    method = {value: name for name, value in p.PoolMethod.items()}[p.pool]
+    if method == "STOCHASTIC":
+        raise Unsupported("stochastic pooling")
+    if len(step.tops) == 1:
+        return [_pooled(graph, step.inputs[0], size, geometry, method)]
+    if any(_overhang(size, geometry)):
+        raise Unsupported("windows that begin outside")
+    values, places = graph.node("MaxPool", step.inputs[0], outputs=2, **_windows(size, geometry))
+    within = graph.node("Mod", places, graph.integers(math.prod(size)))
+    return [values, graph.node("Cast", within, to=1)]
+
+
+def spp(graph: Graph, step: Step) -> str:
+    """Spatial pyramid pooling: poolings to 1, 2 x 2, 4 x 4, ... bins, one after the other."""
+    p = step.layer.message.spp_param
+    method = {value: name for name, value in p.PoolMethod.items()}[p.pool]
+    if method == "STOCHASTIC":
+        raise Unsupported("stochastic pooling")
+    batch, channels = step.bottoms[0][0], *known(step.bottoms[0][1:2])
+    size = known(step.bottoms[0][2:])
+    levels = []
+    for level in range(p.pyramid_height):
+        bins = 2**level
+        kernel = tuple(-(-n // bins) for n in size)
+        pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size))
+        if any(k <= q for k, q in zip(kernel, pad)):
+            raise Unsupported(f"{bins} bins over {size}")
+        geometry = Geometry(kernel, kernel, pad, (1, 1), (bins, bins))
+        y = _pooled(graph, step.inputs[0], size, geometry, method)
+        if p.pyramid_height == 1:
+            return y
+        levels.append(graph.reshape(y, (batch, channels, bins, bins), (batch, channels * bins * bins)))
+    return graph.node("Concat", *levels, axis=1)
+
+
+def lrn(graph: Graph, step: Step) -> str:
+    """Local response normalization: over neighbouring channels, or over a square in each channel."""
+    p = step.layer.message.lrn_param
+    x = step.inputs[0]
+    if p.norm_region == p.ACROSS_CHANNELS:
+        return graph.node("LRN", x, size=p.local_size, alpha=p.alpha, beta=p.beta, bias=p.k)
+    # Caffe's own sum of squares is a padded average, and k is not used.
+    squares = graph.node(
+        "AveragePool",
+        graph.node("Mul", x, x),
+        kernel_shape=[p.local_size] * 2,
+        pads=[(p.local_size - 1) // 2] * 4,
+        count_include_pad=1,
+    )
+    return graph.node("Mul", x, graph.node("Pow", graph.affine(squares, p.alpha, 1), graph.scalar(-p.beta)))
+
+
+def lrn_by_convolution(graph: Graph, step: Step) -> str:
+    """The same result for ONNX Runtime, whose LRN takes as long as half of GoogLeNet's convolutions.
+
+    The sum over neighbouring channels is a 1x1 convolution with a band of weights, and x ** 0.75 two roots.
+    """
+    p = step.layer.message.lrn_param
+    (channels,) = known(step.bottoms[0][1:2])
+    if p.norm_region != p.ACROSS_CHANNELS or p.beta != 0.75:
+        return lrn(graph, step)
+    x, reach = step.inputs[0], p.local_size // 2
+    distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
+    band = np.where(distance <= reach, p.alpha / p.local_size, 0)[..., None, None]
+    sums = graph.node(
+        "Conv",
+        graph.node("Mul", x, x),
+        graph.constant(band),
+        graph.constant(np.full(channels, p.k)),
+        kernel_shape=[1, 1],
+    )
+    cubed = graph.node("Mul", sums, graph.node("Sqrt", sums))
+    return graph.node("Div", x, graph.node("Sqrt", cubed))
+
+
+def _pooled(graph: Graph, x: str, size: tuple[int, int], geometry: Geometry, method: str) -> str:
+    if not any(geometry.pad) and geometry.output == (1, 1) and geometry.kernel == size:
+        return graph.node("GlobalMaxPool" if method == "MAX" else "GlobalAveragePool", x)
+    overhang = _overhang(size, geometry)
+    if any(overhang):
+        # In ONNX a window begins inside; the blob is continued by what adds nothing.
+        fill = graph.scalar(np.finfo(np.float32).min if method == "MAX" else 0)
+        x = graph.node("Pad", x, graph.integers(0, 0, 0, 0, 0, 0, *overhang), fill)
+    grown = tuple(n + more for n, more in zip(size, overhang))
+    windows = _windows(grown, geometry)
+    if method == "MAX":
+        return graph.node("MaxPool", x, **windows)
+    if not any(geometry.pad) and not any(overhang):
+        return graph.node("AveragePool", x, **windows)
+    y = graph.node("AveragePool", x, **windows, count_include_pad=1)
+    # ONNX now divides by the kernel's area, Caffe by the part of it within the blob and `pad` on each side.
+    counts = np.multiply.outer(*_counts(size, geometry))
+    with np.errstate(divide="ignore"):
+        factor = math.prod(geometry.kernel) / counts
+    return y if (factor == 1).all() else graph.node("Mul", y, graph.constant(factor))
+
+
+def _windows(size: tuple[int, int], geometry: Geometry) -> dict:
+    """ONNX's attributes: the end is padded until the last window that Caffe has fits in, and no further."""
+    ends = [
+        max((o - 1) * s + k - n - p, 0)
+        for n, k, s, p, o in zip(size, geometry.kernel, geometry.stride, geometry.pad, geometry.output)
+    ]
+    return {"kernel_shape": geometry.kernel, "strides": geometry.stride, "pads": (*geometry.pad, *ends)}
+
+
+def _overhang(size: tuple[int, int], geometry: Geometry) -> tuple[int, ...]:
+    """What is missing for the last window to begin inside: where stride > kernel, Caffe's may not."""
+    return tuple(
+        max((o - 1) * s - p - n + 1, 0)
+        for n, s, p, o in zip(size, geometry.stride, geometry.pad, geometry.output)
+    )
+
+
+def _counts(size: tuple[int, int], geometry: Geometry) -> list[np.ndarray]:
+    """What each window counts along each axis, in Caffe's average: not beyond `pad` behind the end."""
+    counts = []
+    for n, k, s, p, o in zip(size, geometry.kernel, geometry.stride, geometry.pad, geometry.output):
+        starts = np.arange(o) * s - p
+        counts.append(np.minimum(starts + k, n + p) - starts)
+    return counts
