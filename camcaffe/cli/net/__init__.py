@@ -9,6 +9,7 @@ from camcaffe.cli import LazyGroup
 COMMANDS = {
     "show": ("show", "Layers, shapes, parameters and multiply-adds of a net."),
     "upgrade": ("upgrade", "Write a net of any version in Caffe's present form."),
+    "head": ("head", "Where a net's class activation maps come from."),
     "diff": ("diff", "Compare two nets layer by layer."),
 }
 
