@@ -6,6 +6,7 @@ import functools
 import io
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -122,8 +123,10 @@ def _by_name(path: PathLike, blobs: Iterable) -> dict[str, list[np.ndarray]]:
 def _parse_binary(path: PathLike, data: bytes):
     net = _raw_messages()["NetParameter"]()
     try:
-        net.ParseFromString(data)
-    except (DecodeError, RuntimeError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # some runtimes stop early with no more than a warning
+            net.ParseFromString(data)
+    except (DecodeError, RuntimeError, RuntimeWarning, ValueError) as error:
         raise CamcaffeError(path, _not_protobuf(data), _EXPECTED) from error
     if not net.layer and not net.layers:
         raise CamcaffeError(path, _not_protobuf(data), _EXPECTED)
@@ -133,7 +136,7 @@ def _parse_binary(path: PathLike, data: bytes):
 def _protobuf_blobs(path: PathLike, net) -> Iterable:
     for layer in [*net.layer, *net.layers]:
         v0 = getattr(layer, "layer", layer)  # V0 nests the settings one level deeper
-        name = _text(path, layer.name or v0.name)
+        name = _layer_name(path, layer if layer.HasField("name") else v0)
         arrays = [_array(path, name, blob) for blob in (layer.blobs or v0.blobs)]
         if arrays:
             yield name, arrays
@@ -156,12 +159,20 @@ def _array(path: PathLike, layer: str, blob) -> np.ndarray:
     size = np.dtype(kind).itemsize
     if sum(map(len, chunks)) == math.prod(shape) * size:
         values = np.frombuffer(b"".join(chunks), kind)
-    else:  # some writers do not pack the numbers
-        typed = messages.BlobProto.FromString(blob.SerializeToString())
-        values = np.array(typed.double_data or typed.data, np.float32)
+    else:
+        values = _unpacked_values(blob)
     if values.size != math.prod(shape):
         raise CamcaffeError(source, f"a blob has the shape {shape} but {values.size} values")
     return values.astype(np.float32).reshape(shape)
+
+
+def _unpacked_values(blob) -> np.ndarray:
+    """The values of a blob that is not packed, as some writers leave them: slow, number by number."""
+    try:
+        typed = messages.BlobProto.FromString(blob.SerializeToString())
+    except DecodeError:  # a packed run that is no multiple of the number's size
+        return np.zeros(0, np.float32)
+    return np.array(typed.double_data or typed.data, np.float32)
 
 
 def _not_protobuf(data: bytes) -> str:
@@ -173,10 +184,13 @@ def _not_protobuf(data: bytes) -> str:
     return f"its {len(data):,} bytes are cut short, damaged or something else"
 
 
-def _text(path: PathLike, name) -> str:
-    # Old protobuf runtimes hand out bytes for a string that is not UTF-8.
-    if isinstance(name, bytes):
-        raise CamcaffeError(path, f"a layer's name is not UTF-8 text: {name[:40]!r}", _EXPECTED)
+def _layer_name(path: PathLike, layer) -> str:
+    try:
+        name = layer.name
+    except UnicodeDecodeError:
+        name = b""
+    if isinstance(name, bytes):  # what older protobuf runtimes make of it
+        raise CamcaffeError(path, "a layer's name is not UTF-8 text", _EXPECTED)
     return name
 
 

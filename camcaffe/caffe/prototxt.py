@@ -58,21 +58,27 @@ def _parse(path: PathLike, message: Message, expected: str) -> None:
     if not is_text(data):
         raise CamcaffeError(path, "it holds binary data, not text", expected)
     try:
-        # Comments need not be UTF-8; a name that is not fails below.
+        # Comments need not be UTF-8; a value that is not fails below.
         text_format.Parse(data.decode("utf-8", errors="surrogateescape"), message)
     except text_format.ParseError as error:
         raise _located(path, error, expected) from error
     except ValueError as error:
-        raise CamcaffeError(path, f"it has a name that is not UTF-8 text ({error})", expected) from error
+        raise CamcaffeError(
+            path, f"it has a text that is not UTF-8 ({_printable(str(error))})", expected
+        ) from error
     missing = message.FindInitializationErrors()
     if missing:
         raise CamcaffeError(path, f"{missing[0]} is missing", expected)
 
 
 def _located(path: PathLike, error: text_format.ParseError, expected: str) -> CamcaffeError:
-    line, found = error.GetLine(), str(error)
+    line, found = error.GetLine(), _printable(str(error))
     if line is None:
         return CamcaffeError(path, found, expected)
     # protobuf's text begins with "line:column : "; the place stands in front of ours.
     found = found.split(" : ", 1)[-1].replace("caffe.", "")
     return CamcaffeError(f"{os.fspath(path)}:{line}", found[:200].rstrip("."), expected)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -41,6 +41,7 @@ def command(net: str, weights: str | None, inputs: tuple, phase: str, level: int
 
     network = read_network(net, phase, level, stages)
     shapes = infer_shapes(network, dict(inputs))
+    found, missing = read_weights(network, shapes, weights) if weights is not None else ({}, [])
     rows = [("layer", "type", "output", "weights", "parameters", "multiply-adds")]
     for name in network.inputs:
         rows.append((name, "(input)", _dims(shapes.blobs[name]), "", "", ""))
@@ -56,7 +57,6 @@ def command(net: str, weights: str | None, inputs: tuple, phase: str, level: int
         f" {totals[1]:,} multiply-adds{_per_image(network, shapes, totals[1])}"
     )
     if weights is not None:
-        found, missing = read_weights(network, shapes, weights)
         count = sum(array.size for arrays in found.values() for array in arrays)
         click.echo(f"{weights}: {count:,} parameters fit")
         if missing:
@@ -67,7 +67,7 @@ def _per_image(network, shapes, total: int) -> str:
     """The share of one image, where all inputs have the same batch size."""
     batches = {shapes.blobs[name][0] for name in network.inputs if shapes.blobs[name]}
     batch = batches.pop() if len(batches) == 1 else 1
-    return f" ({total / batch / 1e9:.3f} G for each of {batch})" if batch > 1 else ""
+    return f" ({total // batch:,} for each of {batch})" if batch > 1 else ""
 
 
 def _dims(shape: tuple) -> str:
