@@ -123,12 +123,12 @@ def _by_name(path: PathLike, blobs: Iterable) -> dict[str, list[np.ndarray]]:
 def _parse_binary(path: PathLike, data: bytes):
     net = _raw_messages()["NetParameter"]()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # some runtimes stop early with no more than a warning
+        with warnings.catch_warnings(record=True) as stopped_early:  # as some runtimes only warn
+            warnings.simplefilter("always")
             net.ParseFromString(data)
-    except (DecodeError, RuntimeError, RuntimeWarning, ValueError) as error:
+    except (DecodeError, RuntimeError, ValueError) as error:
         raise CamcaffeError(path, _not_protobuf(data), _EXPECTED) from error
-    if not net.layer and not net.layers:
+    if stopped_early or not (net.layer or net.layers):
         raise CamcaffeError(path, _not_protobuf(data), _EXPECTED)
     return net
 
