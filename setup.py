@@ -21,6 +21,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["camcaffe", "camcaffe.*"]),
+    package_data={"camcaffe.models": ["*.txt"]},
     python_requires=">=3.9",
     install_requires=[
         "numpy>=1.19.5",

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("demo", "Class activation maps of one image, side by side."),
     "bbox": ("bbox", "Boxes of a heat map."),
     "net": ("net", "Look at Caffe nets and change them."),
+    "models": ("models", "The networks: list them, bring their weights, write their prototxts."),
 }
 
 

@@ -46,7 +46,8 @@ def caffenet_cam() -> Description:
     """AlexNet-GAP of the paper, on ImageNet: AlexNet up to conv5, one more convolution, GAP over 13x13.
 
     No prototxt of it was published. Its authors' script calls it deploy_caffeNetCAM.prototxt: so the layers
-    up to conv5 are CaffeNet's. The convolution is the paper's: 3x3, stride 1, pad 1, 1024 channels; one group.
+    up to conv5 are CaffeNet's. The convolution is the paper's: 3x3, stride 1, pad 1, 1024 channels, one
+    group.
     """
     layers = [*_trunk(), *cam_layers("conv5", 13, bias=1, group=1), _scores("CAM_fc", "CAM_pool", 1000)]
     return Description("CaffeNetCAM", SIZE, layers, data_layers(SIZE, IMAGENET_MEAN))

@@ -39,7 +39,7 @@ AUTHORS_LMDB = "/data/vision/scratch/torralba/khosla/deep_train/imagenet_iter/il
 
 
 def googlenet() -> Description:
-    """GoogLeNet as BVLC trained it (bvlc_googlenet); training hangs two more losses on inception_4a and 4d."""
+    """GoogLeNet as BVLC trained it (bvlc_googlenet); training adds losses on inception_4a and 4d."""
     end = [
         pooling("pool5/7x7_s1", "inception_5b/output", "AVE", 7, 1),
         dropout("pool5/drop_7x7_s1", "pool5/7x7_s1", 0.4),
@@ -73,13 +73,14 @@ def googlenet() -> Description:
 def googlenet_cam() -> Description:
     """GoogLeNet-GAP of the paper, on ImageNet (GoogLeNet-CAM), as its authors published it: GAP over 14x14.
 
-    The data's source is the authors' own: put yours in its place.
+    The data's source, the folder of the snapshots and the GPU's number are the authors' own: put in yours.
     """
     data = [
         lmdb("TRAIN", AUTHORS_LMDB.format("train"), 64, mirror=True, crop_size=SIZE, **MEAN_PIXEL),
         lmdb("TEST", AUTHORS_LMDB.format("val"), 50, mirror=False, crop_size=SIZE, **MEAN_PIXEL),
     ]
-    return _cam(1000, data)
+    solver = {**CAM_SOLVER, "snapshot_prefix": "CAMmodels/imagenet_googlenetCAM_train", "device_id": 1}
+    return _cam(1000, data, solver)
 
 
 def googlenet_cam_places205() -> Description:
@@ -109,7 +110,7 @@ def _cam(
 
 
 def _trunk(last: str, *, stds: bool = True) -> list[LayerParameter]:
-    """The layers up to inception module `last`; `stds` writes xavier's idle numbers, as all files but one do."""
+    """The layers up to inception module `last`; `stds` writes the numbers that xavier ignores."""
     layers = [
         *_conv("conv1/7x7_s2", "data", 64, 7, stds and 0.1, stride=2, pad=3),
         pooling("pool1/3x3_s2", "conv1/7x7_s2", "MAX", 3, 2),

@@ -69,7 +69,7 @@ def squeezenet() -> Description:
 
 
 def squeezenet_cam() -> Description:
-    """SqueezeNet-CAM on ImageNet: SqueezeNet v1.0 with GAP and a fully connected layer for its last convolution.
+    """SqueezeNet-CAM on ImageNet: SqueezeNet v1.0 with GAP -> FC for its last convolution.
 
     That is a 1x1 convolution, whose weights serve the fully connected layer: it needs no training.
     """
