@@ -39,8 +39,8 @@ _V0_TYPES = {
     "window_data": "WINDOW_DATA",
 }
 
-# V0 type -> the V1 message that its fields move to; a field that the message lacks means nothing to
-# that type, and Caffe drops it.
+# V0 type -> the V1 message that its fields move to. A field that the message lacks means nothing to that
+# type, and Caffe drops it; so it does with a field that the type got only later.
 _V0_OPTIONS = {
     "concat": "concat_param",
     "conv": "convolution_param",
@@ -54,6 +54,8 @@ _V0_OPTIONS = {
     "pool": "pooling_param",
     "window_data": "window_data_param",
 }
+
+_V0_DROPPED = {("hdf5_data", "shuffle_images")}
 
 # V0 fields with another name in V1.
 _V0_RENAMED = {
@@ -218,7 +220,7 @@ def _upgrade_v0_layer(old: messages.V0LayerParameter, new: messages.V1LayerParam
             _assign(new.transform_param, _V0_TRANSFORM[field.name], value)
         elif field.name == "hdf5_output_param" and old.type == "hdf5_output":
             new.hdf5_output_param.CopyFrom(value)
-        elif old.type in _V0_OPTIONS:
+        elif old.type in _V0_OPTIONS and (old.type, field.name) not in _V0_DROPPED:
             options = getattr(new, _V0_OPTIONS[old.type])
             name = _V0_RENAMED.get(field.name, field.name)
             if name in options.DESCRIPTOR.fields_by_name:
