@@ -4,13 +4,15 @@
 #   docker run --rm -v "$PWD:/data" camcaffe bbox /data/heatmap.jpg
 #
 # The tests that need Caffe (reference data in REFERENCE):
-#   docker run --rm --entrypoint python3 -v "$REFERENCE:/reference" camcaffe -m pytest -m pycaffe
+#   docker run --rm --entrypoint python3 -e OPENBLAS_CORETYPE=Prescott -v "$REFERENCE:/reference" camcaffe \
+#       -m pytest -m pycaffe
 FROM debian:bullseye
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        python3-caffe caffe python3-opencv python3-numpy python3-scipy python3-h5py python3-pil \
-        python3-protobuf python3-click python3-tqdm python3-pytest python3-pytest-xdist python3-hypothesis \
+        python3-caffe caffe libopenblas0-pthread python3-opencv python3-numpy python3-scipy python3-h5py \
+        python3-pil python3-protobuf python3-click python3-tqdm \
+        python3-pytest python3-pytest-xdist python3-hypothesis \
     && rm -rf /var/lib/apt/lists/*
 
 ENV LC_ALL=C.UTF-8 GLOG_minloglevel=2 PYTHONPATH=/camcaffe CAMCAFFE_REFERENCE=/reference

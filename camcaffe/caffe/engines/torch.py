@@ -1,0 +1,242 @@
+"""The engine `torch`: PyTorch on the CPU or a GPU, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from camcaffe.caffe.engines import PRECISIONS, Variable, available_cpus, unsupported
+from camcaffe.caffe.network import Layer, Network
+from camcaffe.errors import CamcaffeError
+
+INSTALL = "pip install torch"
+
+# Layer type -> its function in torch_layers.
+LAYERS = {
+    "AbsVal": "absval",
+    "ArgMax": "argmax",
+    "BNLL": "bnll",
+    "BatchNorm": "batch_norm",
+    "BatchReindex": "batch_reindex",
+    "Bias": "bias",
+    "Clip": "clip",
+    "Concat": "concat",
+    "Convolution": "convolution",
+    "Crop": "crop",
+    "Deconvolution": "deconvolution",
+    "Dropout": "identity",
+    "ELU": "elu",
+    "Eltwise": "eltwise",
+    "Embed": "embed",
+    "Exp": "exp",
+    "Flatten": "flatten",
+    "InnerProduct": "inner_product",
+    "LRN": "lrn",
+    "Log": "log",
+    "MVN": "mvn",
+    "PReLU": "prelu",
+    "Parameter": "parameter",
+    "Pooling": "pooling",
+    "Power": "power",
+    "ReLU": "relu",
+    "Reduction": "reduction",
+    "Reshape": "reshape",
+    "SPP": "spp",
+    "Scale": "scale",
+    "Sigmoid": "sigmoid",
+    "Silence": "silence",
+    "Slice": "slice_",
+    "Softmax": "softmax",
+    "Split": "identity",
+    "Swish": "swish",
+    "TanH": "tanh",
+    "Threshold": "threshold",
+    "Tile": "tile",
+}
+
+# Caffe itself stops a program that asks these for a gradient.
+_WITHOUT_GRADIENT = ("ArgMax", "Threshold")
+
+
+def version() -> str | None:
+    """PyTorch's version; None where it cannot be imported."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.__version__
+
+
+class Engine:
+    """A network in PyTorch; see `camcaffe.caffe.engines.Engine`.
+
+    `device` is what PyTorch calls a device: "cpu", "cuda", "cuda:1", "mps". On a GPU float32 stays float32:
+    TF32 is off while the network runs.
+    """
+
+    name = "torch"
+    has_gradients = True
+
+    def __init__(
+        self,
+        network: Network,
+        weights: dict[str, list[np.ndarray]],
+        *,
+        threads: int | None = None,
+        precision: str = "float32",
+        device: str = "cpu",
+    ):
+        if version() is None:
+            raise CamcaffeError(f"engine {self.name}", "PyTorch cannot be imported", INSTALL)
+        if precision not in PRECISIONS:
+            raise CamcaffeError("precision", f"{precision!r}", ", ".join(PRECISIONS))
+        import torch
+
+        from camcaffe.caffe.engines import torch_layers
+
+        self._network, self._threads = network, threads
+        self._dtype, self._device = getattr(torch, precision), _usable_device(device)
+        for layer in network.layers:
+            option = _option_beyond(layer)
+            if layer.type not in LAYERS or option:
+                raise unsupported(network.source, layer, self.name, option)
+        self._functions = {layer_type: getattr(torch_layers, name) for layer_type, name in LAYERS.items()}
+        self._params = {name: [self._tensor(array) for array in arrays] for name, arrays in weights.items()}
+        self._plans = {}
+
+    def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
+        """The `blobs` asked for."""
+        import torch
+
+        with _settings(self._threads), torch.inference_mode():
+            values = {name: self._tensor(array) for name, array in inputs.items()}
+            for layer, dead in self._plan(blobs):
+                values.update(zip(layer.tops, self._run(layer, values, self._params.get(layer.name, ()))))
+                for blob in dead:
+                    del values[blob]
+            return {name: _array(values[name]) for name in blobs}
+
+    def backward(
+        self, inputs: dict[str, np.ndarray], output_diffs: dict[str, np.ndarray], blobs: Sequence[Variable]
+    ) -> dict[Variable, np.ndarray]:
+        """The gradients of sum(output * diff), as Caffe would leave them in the `diff` of `blobs`.
+
+        Where layers work in place, an output diff belongs to the blob's last value, and a gradient is taken
+        by its first: Caffe's in-place layers pass the diff back through the blob's one buffer.
+        """
+        import torch
+
+        for layer, _ in self._plan(output_diffs):
+            if layer.type in _WITHOUT_GRADIENT:
+                found = f"layer {layer.name!r} of type {layer.type} has no gradient"
+                raise CamcaffeError(self._network.source, found, "outputs that do not depend on it")
+        names = {*output_diffs, *(name for name in blobs if isinstance(name, str))}
+        with _settings(self._threads, gradient=True), torch.enable_grad():
+            values = {name: self._tensor(array).requires_grad_() for name, array in inputs.items()}
+            by = dict(values)
+            for layer, _ in self._plan(names):
+                params = [param.detach().requires_grad_() for param in self._params.get(layer.name, ())]
+                by.update(((layer.name, index), param) for index, param in enumerate(params))
+                for top, value in zip(layer.tops, self._run(layer, values, params)):
+                    # A view, so that a layer that returns its bottom still makes a tensor of its own.
+                    values[top] = value.view_as(value)
+                    by.setdefault(top, values[top])
+            # The places of maxima, a second top of Pooling, have no gradient: Caffe passes over their diff.
+            outputs = [name for name in output_diffs if values[name].requires_grad]
+            reached = [variable for variable in blobs if variable in by and by[variable].requires_grad]
+            diffs = torch.autograd.grad(
+                [values[name] for name in outputs],
+                [by[variable] for variable in reached],
+                [self._tensor(output_diffs[name]) for name in outputs],
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        found = dict(zip(reached, map(_array, diffs)))
+        return {key: found[key] if key in found else self._zeros(key, by) for key in blobs}
+
+    def _zeros(self, variable: Variable, by: dict) -> np.ndarray:
+        # What is not even in `by` is a parameter of a layer that nothing asked for depends on.
+        tensor = by[variable] if variable in by else self._params[variable[0]][variable[1]]
+        return np.zeros(tensor.shape, np.float32)
+
+    def _run(self, layer: Layer, values: dict, params: Sequence) -> list:
+        try:
+            return self._functions[layer.type](layer, [values[blob] for blob in layer.bottoms], params)
+        except (RuntimeError, IndexError) as error:
+            # No memory left, or an index in the data (Embed, BatchReindex) that leads outside.
+            source = f"{self._network.source}: layer {layer.name!r} of type {layer.type}"
+            raise CamcaffeError(source, f"PyTorch failed: {error}") from error
+
+    def _plan(self, wanted: Iterable[str]) -> list[tuple[Layer, tuple[str, ...]]]:
+        # The layers that `wanted` depends on, each with the blobs that nothing needs after it.
+        key = frozenset(wanted)
+        if key not in self._plans:
+            plan, alive = [], set(key)
+            for layer in reversed(self._network.layers):
+                if alive.intersection(layer.tops):
+                    plan.append((layer, tuple({*layer.bottoms, *layer.tops} - alive)))
+                    alive.update(layer.bottoms)
+            self._plans[key] = plan[::-1]
+        return self._plans[key]
+
+    def _tensor(self, array: np.ndarray):
+        import torch
+
+        return torch.tensor(np.asarray(array, np.float32), dtype=self._dtype, device=self._device)
+
+
+def _option_beyond(layer: Layer) -> str:
+    # The option that the layer's function does not know, for the error.
+    message = layer.message
+    pool = {"Pooling": message.pooling_param, "SPP": message.spp_param}.get(layer.type)
+    if pool is not None and pool.pool == pool.STOCHASTIC:
+        return "pool: STOCHASTIC"
+    if layer.type in ("Convolution", "Deconvolution") and message.convolution_param.axis != 1:
+        return f"axis: {message.convolution_param.axis}"
+    return ""
+
+
+def _usable_device(name: str):
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        found = f"{name!r} cannot be used: {str(error).splitlines()[0]}"
+        raise CamcaffeError("device", found, "a device that PyTorch has here, such as cpu") from error
+    return device
+
+
+def _array(tensor) -> np.ndarray:
+    return np.array(tensor.detach().float().cpu().numpy(), order="C")
+
+
+@contextmanager
+def _settings(threads: int | None, gradient: bool = False) -> Iterator[None]:
+    # PyTorch's switches are the process's own: they are put back.
+    import torch
+
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(cudnn, "conv"):
+        switches = [(cudnn.conv, "fp32_precision", "ieee"), (matmul, "fp32_precision", "ieee")]
+    else:  # PyTorch before 2.9
+        switches = [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]
+    if gradient:
+        # PyTorch's own convolution is Caffe's (im2col and a matrix product) and rounds much alike. oneDNN's
+        # is not: where the two largest values under a max pooling differ by a rounding error, it sends the
+        # gradient the other way.
+        switches.append((torch.backends.mkldnn, "enabled", False))
+    before = [getattr(backend, switch) for backend, switch, _ in switches]
+    threads_before = torch.get_num_threads()
+    try:
+        for backend, switch, value in switches:
+            setattr(backend, switch, value)
+        torch.set_num_threads(threads or available_cpus())
+        yield
+    finally:
+        for (backend, switch, _), value in zip(switches, before):
+            setattr(backend, switch, value)
+        torch.set_num_threads(threads_before)
