@@ -1,0 +1,72 @@
+"""The engine `openvino`: a net as an ONNX model, run by OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from camcaffe.caffe.engines import available_cpus
+from camcaffe.caffe.network import Network
+from camcaffe.caffe.onnx_export import LAYERS
+from camcaffe.caffe.onnx_export.compiled import CompiledModels
+from camcaffe.errors import CamcaffeError
+
+__all__ = ["INSTALL", "LAYERS", "Engine", "version"]
+
+INSTALL = "pip install openvino onnx"
+
+# Precision -> OpenVINO's hint, and its name among a device's capabilities.
+_PRECISIONS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "FP16")}
+
+
+def version() -> str | None:
+    """OpenVINO's version; None where it or the package onnx cannot be imported."""
+    try:
+        import onnx  # noqa: F401
+        import openvino
+    except ImportError:
+        return None
+    return openvino.__version__.split("-")[0]
+
+
+class Engine:
+    """Runs a net in OpenVINO; see `camcaffe.caffe.engines.Engine` for arguments and errors."""
+
+    name = "openvino"
+    has_gradients = False
+
+    def __init__(
+        self,
+        network: Network,
+        weights: dict[str, list[np.ndarray]],
+        *,
+        threads: int | None = None,
+        precision: str = "float32",
+        device: str = "cpu",
+    ):
+        import openvino
+
+        self._core, self._device = openvino.Core(), device.upper()
+        devices = self._core.available_devices
+        if self._device not in devices:
+            raise CamcaffeError("device", f"{device} on the engine openvino", " or ".join(devices).lower())
+        hint, capability = _PRECISIONS[precision]
+        if capability not in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES"):
+            raise CamcaffeError(
+                "precision", f"{precision} on the engine openvino and this {device}", "float32"
+            )
+        # Without the hint OpenVINO computes in bfloat16 wherever the CPU can.
+        self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+        if self._device == "CPU":
+            self._settings["INFERENCE_NUM_THREADS"] = threads or available_cpus()
+        self._models = CompiledModels(network, weights, self._compile)
+
+    def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
+        """The `blobs` asked for."""
+        model, read = self._models.get(inputs, blobs)
+        results = model(read)
+        return {blob: results[index] for index, blob in enumerate(blobs)}
+
+    def _compile(self, model: bytes):
+        return self._core.compile_model(self._core.read_model(model), self._device, self._settings)
