@@ -155,7 +155,8 @@ def _array(path: PathLike, layer: str, blob) -> np.ndarray:
     source = f"{os.fspath(path)}: layer {layer!r}"
     if any(dim < 0 for dim in shape):
         raise CamcaffeError(source, f"a blob has the shape {shape}")
-    chunks, kind = (blob.double_data, "<f8") if blob.double_data else (blob.data, "<f4")
+    kind = "<f8" if blob.double_data else "<f4"
+    chunks = list(blob.double_data or blob.data)  # each look at them copies them
     size = np.dtype(kind).itemsize
     if sum(map(len, chunks)) == math.prod(shape) * size:
         values = np.frombuffer(b"".join(chunks), kind)
@@ -163,7 +164,8 @@ def _array(path: PathLike, layer: str, blob) -> np.ndarray:
         values = _unpacked_values(blob)
     if values.size != math.prod(shape):
         raise CamcaffeError(source, f"a blob has the shape {shape} but {values.size} values")
-    return values.astype(np.float32).reshape(shape)
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which load_weights refuses
+        return values.astype(np.float32).reshape(shape)
 
 
 def _unpacked_values(blob) -> np.ndarray:
@@ -172,7 +174,7 @@ def _unpacked_values(blob) -> np.ndarray:
         typed = messages.BlobProto.FromString(blob.SerializeToString())
     except DecodeError:  # a packed run that is no multiple of the number's size
         return np.zeros(0, np.float32)
-    return np.array(typed.double_data or typed.data, np.float32)
+    return np.array(typed.double_data or typed.data)
 
 
 def _not_protobuf(data: bytes) -> str:
