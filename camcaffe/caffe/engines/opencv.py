@@ -50,6 +50,7 @@ LAYERS = (
     "Sigmoid",
     "Slice",
     "Softmax",
+    "Split",
     "Swish",
     "TanH",
 )
@@ -133,39 +134,45 @@ class Engine:
             raise CamcaffeError(f"engine {self.name}", f"{precision} on {device}", "float32 on cpu")
         for layer in network.layers:
             deviations = [what for what, applies in _DEVIATIONS.get(layer.type, ()) if applies(layer.message)]
-            if "onvolution" in layer.type and weights[layer.name][0].ndim != 4:
+            if layer.type in ("Convolution", "Deconvolution") and weights[layer.name][0].ndim != 4:
                 deviations.append("other than two spatial axes")
             if layer.type not in LAYERS or deviations:
                 raise unsupported(network.source, layer, self.name, " and ".join(deviations))
-        self._network, self._threads = network, threads
+        self._network, self._threads, self._shapes = network, threads, {}
+        message, self._sources = _without_splits(network.message)
         # Blob -> the layer that gives its last value, and its place among the layer's tops.
         self._makers = {
-            top: (layer.name, index) for layer in network.layers for index, top in enumerate(layer.tops)
+            top: (layer.name, place)
+            for layer in message.layer
+            for place, top in enumerate(layer.top)
+            if layer.type != "Input"
         }
-        self._shapes = {}
         with _errors_named(network.source):
-            self._net = _load(network, weights)
+            self._net = _load(message, network, weights)
 
     def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
         """The `blobs` asked for."""
         import cv2
 
-        result = {name: np.array(array, np.float32, order="C") for name, array in inputs.items()}
-        layers = list(dict.fromkeys(self._makers[blob][0] for blob in blobs if blob in self._makers))
+        sources = {blob: self._sources.get(blob, blob) for blob in blobs}
+        layers = list(
+            {self._makers[source][0]: None for source in sources.values() if source in self._makers}
+        )
         threads_before = cv2.getNumThreads()
         try:
             cv2.setNumThreads(self._threads or available_cpus())
             with _errors_named(self._network.source):
-                for name, array in result.items():
-                    self._net.setInput(array, name)
+                for name, array in inputs.items():
+                    self._net.setInput(np.ascontiguousarray(array, np.float32), name)
                 tops = dict(zip(layers, self._net.forwardAndRetrieve(layers))) if layers else {}
         finally:
             cv2.setNumThreads(threads_before)
-        shapes = self._blob_shapes(inputs)
-        for blob in set(blobs).intersection(self._makers):
-            layer, place = self._makers[blob]
-            result[blob] = self._in_caffes_shape(blob, tops[layer][place], shapes[blob])
-        return {name: result[name] for name in blobs}
+        shapes, result = self._blob_shapes(inputs), {}
+        for blob, source in sources.items():
+            layer, place = self._makers.get(source, (None, 0))
+            array = tops[layer][place] if layer is not None else np.asarray(inputs[source], np.float32)
+            result[blob] = self._in_caffes_shape(blob, array, shapes[blob])
+        return result
 
     def _blob_shapes(self, inputs: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
         key = tuple((name, np.shape(array)) for name, array in inputs.items())
@@ -187,11 +194,28 @@ def _stride_exceeds_kernel(options) -> bool:
     return any(stride > kernel for stride, kernel in zip(window.stride, window.kernel))
 
 
-def _load(network: Network, weights: dict[str, list[np.ndarray]]):
+def _without_splits(net: messages.NetParameter) -> tuple[messages.NetParameter, dict[str, str]]:
+    # OpenCV lets several layers read one blob, and leaves out a split's tops that nothing reads. The second
+    # result names, for each top of a Split, the blob that it is a copy of.
+    message, sources = messages.NetParameter(), {}
+    message.CopyFrom(net)
+    message.ClearField("layer")
+    for layer in net.layer:
+        bottoms = [sources.get(blob, blob) for blob in layer.bottom]
+        for top in layer.top:
+            sources.pop(top, None)  # written over, in place
+        if layer.type == "Split":
+            sources.update(dict.fromkeys(layer.top, bottoms[0]))
+            continue
+        copy = message.layer.add()
+        copy.CopyFrom(layer)
+        copy.bottom[:] = bottoms
+    return message, sources
+
+
+def _load(message: messages.NetParameter, network: Network, weights: dict[str, list[np.ndarray]]):
     import cv2
 
-    message = messages.NetParameter()
-    message.CopyFrom(network.message)
     for layer in message.layer:
         if layer.type == "LRN":
             # OpenCV has other defaults than Caffe: nothing is left to them.
