@@ -78,10 +78,11 @@ def version() -> str | None:
     # Caffe logs every layer of every net to stderr. It reads this once, when it is loaded.
     os.environ.setdefault("GLOG_minloglevel", "2")
     try:
-        import caffe
+        # By name, for a folder that is called caffe can be imported too.
+        from caffe import __version__
     except ImportError:
         return None
-    return getattr(caffe, "__version__", "unknown")
+    return __version__
 
 
 class Engine:
