@@ -40,7 +40,7 @@ CREATE TABLE images (
 CREATE TABLE classes (
     image INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
     rank INTEGER NOT NULL,
-    class INTEGER NOT NULL,
+    class INTEGER NOT NULL REFERENCES labels (class),
     score REAL NOT NULL,
     boxes TEXT NOT NULL,
     PRIMARY KEY (image, rank)
@@ -173,6 +173,11 @@ class RunStore:
         with _told(self.path):
             settled = {name for (name,) in self._connection.execute(query)}
         return [name for name in names if name not in settled]
+
+    def names(self) -> list[str]:
+        """The names of all images, done and failed, in order."""
+        with _told(self.path):
+            return [name for (name,) in self._connection.execute("SELECT name FROM images ORDER BY name")]
 
     def counts(self) -> dict[str, int]:
         """How many images are done and how many failed: {"done": n, "failed": m}."""

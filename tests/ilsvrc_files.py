@@ -7,6 +7,8 @@ import numpy as np
 
 WNIDS = ("n02119789", "n02100735", "n02110185", "n02096294")
 WORDS = ("kit fox, Vulpes macrotis", "English setter", "Siberian husky", "Australian terrier")
+# Caffe's order of the classes is that of their WordNet ids, and not the devkit's.
+CAFFE_LABELS = tuple(sorted(WNIDS))
 # Image -> (id of its class, true boxes of that class): what the small benchmark below says in files.
 IMAGES = {
     "ILSVRC2012_val_00000001": (2, [(10, 20, 109, 79)]),
@@ -83,3 +85,23 @@ def write_cache(path, images=IMAGES):
             objects[0, number] = (float(label), np.array([box], float))
         rec[0, place] = (objects,)
     savemat(path, {"rec": rec})
+
+
+def write_run(path: Path, labels=CAFFE_LABELS, failed=()) -> None:
+    """A run over the five images: the true class first with a true box, but for images 3 and 4.
+
+    Image 3 has it second, image 4 first with a loose box that is wrong and a tight one that is right.
+    """
+    from camcaffe.run_store import ImageResult, RankedClass, RunStore
+
+    with RunStore.write(path, {"model": "small"}, labels) as run:
+        for name, (label, ((x0, y0, x1, y1), *_)) in IMAGES.items():
+            true = labels.index(WNIDS[label - 1]) if labels == CAFFE_LABELS else 0
+            right = np.array([[x0, y0, x1 - x0, y1 - y0], [0, 0, 5, 5]])
+            classes = [RankedClass(true, 0.7, right), RankedClass((true + 1) % len(labels), 0.2, right)]
+            if name.endswith("3"):
+                classes.reverse()
+            if name.endswith("4"):
+                classes[0] = RankedClass(true, 0.7, right[::-1])
+            failure = "cut short" if name in failed else None
+            run.add([ImageResult(f"{name}.JPEG", () if failure else tuple(classes), failure)])

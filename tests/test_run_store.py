@@ -39,6 +39,7 @@ def test_gives_back_what_was_stored(tmp_path):
         assert run.identity == {**IDENTITY, "thresholds": [20, 100, 110]}
         assert run.labels == LABELS
         assert run.counts() == {"done": 3, "failed": 1}
+        assert run.names() == [image(n).name for n in range(4)]
         assert plain(run.results()) == plain(sorted(stored, key=lambda result: result.name))
         boxes = next(run.results()).classes[1].boxes
         assert boxes.dtype == np.int64
@@ -131,9 +132,10 @@ def test_what_is_no_run_is_named(tmp_path):
 def test_a_batch_that_fails_leaves_nothing_of_itself(tmp_path):
     with RunStore.write(tmp_path / "run.sqlite", IDENTITY, LABELS) as run:
         run.add([image(0)])
-        broken = ImageResult("image_002.JPEG", (RankedClass(0, float("nan"), np.zeros((1, 4))),))
-        with pytest.raises(CamcaffeError, match="NOT NULL"):
-            run.add([image(1), broken])
+        for index, score, message in ((0, float("nan"), "NOT NULL"), (2, 0.5, "FOREIGN KEY")):
+            broken = ImageResult("image_002.JPEG", (RankedClass(index, score, np.zeros((1, 4))),))
+            with pytest.raises(CamcaffeError, match=message):
+                run.add([image(1), broken])
         assert [result.name for result in run.results()] == ["image_000.JPEG"]
         run.add([image(1)])
         assert run.counts()["done"] == 2

@@ -16,6 +16,8 @@ COMMANDS = {
     "bbox": ("bbox", "Boxes of a heat map."),
     "net": ("net", "Look at Caffe nets and change them."),
     "models": ("models", "The networks: list them, bring their weights, write their prototxts."),
+    "evaluate": ("evaluate", "Classification and localization errors, as the ILSVRC devkit computes them."),
+    "export": ("export", "The prediction file for the devkit and the evaluation server."),
 }
 
 

@@ -1,13 +1,18 @@
-"""Folders of score maps: the heat maps of a run, or any map of the true class for each image."""
+"""Folders of score maps, the heat maps of a run among them, and their MaxBoxAcc."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
+from camcaffe.ilsvrc.max_box_accuracy import MaxBoxAccuracy, MaxBoxEvaluator
+from camcaffe.ilsvrc.truth import Truth
 
 _SUFFIXES = (".npy", ".png", ".jpg", ".jpeg", ".JPEG")
 
@@ -36,18 +41,15 @@ class ScoreMaps:
             raise CamcaffeError(folder, "no such folder", "a folder of heat maps")
         self.ranked = (self.folder / "top1").is_dir()
 
-    def find(self, name: str, rank: int | None) -> Path | None:
+    def find(self, name: str, rank: int = 0) -> Path | None:
         """The file with the map of an image's true class, None where there is none.
 
         Args:
             name: the image's key.
-            rank: where the true class stands among the image's classes, from 1; None: not among them.
+            rank: where the true class stands among the image's classes, from 1; 0: not among them. It
+                does not matter where the folder has one map an image.
         """
-        folder = self.folder
-        if self.ranked:
-            if rank is None:
-                return None
-            folder = folder / f"top{rank}"
+        folder = self.folder / f"top{rank}" if self.ranked else self.folder
         return next((file for suffix in _SUFFIXES if (file := folder / f"{name}{suffix}").is_file()), None)
 
 
@@ -67,12 +69,55 @@ def read_score_map(path: files.PathLike) -> np.ndarray:
         raise CamcaffeError(path, f"not readable ({error})", "an array that np.save wrote") from error
 
 
-def rank_of_class(labels: np.ndarray, true_label: int) -> int | None:
-    """Where a class stands among the distinct classes of a row of guesses, from 1; None if it does not.
+def ranks_of_true_class(labels: np.ndarray, true_labels: np.ndarray) -> np.ndarray:
+    """Where the true classes stand among the distinct classes of the guesses.
 
     Args:
-        labels: (K,) ids, best first, 0 for no guess. The combined boxes repeat a class.
-        true_label: the id of the class.
+        labels: (N, K) ids, best first, 0 for no guess; the combined boxes repeat a class.
+        true_labels: (N,) ids.
+
+    Returns:
+        (N,) int64, from 1; 0 where the true class is not among them.
     """
-    ranked = list(dict.fromkeys(labels[labels > 0].tolist()))
-    return ranked.index(true_label) + 1 if true_label in ranked else None
+    ranks = np.zeros(len(labels), np.int64)
+    for image, (row, true_label) in enumerate(zip(labels.tolist(), true_labels.tolist())):
+        ranked = list(dict.fromkeys(label for label in row if label))
+        if true_label in ranked:
+            ranks[image] = ranked.index(true_label) + 1
+    return ranks
+
+
+def max_box_accuracy(
+    truth: Truth,
+    maps: ScoreMaps,
+    ranks: Sequence[int],
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> MaxBoxAccuracy:
+    """MaxBoxAcc of a folder of score maps, several images at a time.
+
+    Args:
+        truth: of N images with names.
+        maps: the folder.
+        ranks: (N,) as `ranks_of_true_class` says; looked at where the folder has the layout of heat maps.
+        progress: wraps the images as they come, e.g. `tqdm`.
+
+    Raises:
+        CamcaffeError: a map is damaged or of a wrong size, or the folder has none of the images.
+    """
+    evaluator = MaxBoxEvaluator(truth)
+    found = [(image, maps.find(name, rank)) for image, (name, rank) in enumerate(zip(truth.names, ranks))]
+    found = [(image, path) for image, path in found if path is not None]
+    if not found:
+        raise CamcaffeError(
+            maps.folder, f"no map of {truth.names[0]} or any other image", "NAME.jpg or top1/NAME.jpg"
+        )
+
+    def judge(work: tuple) -> tuple:
+        image, path = work
+        return image, evaluator.best_overlaps(image, read_score_map(path))
+
+    # OpenCV works without Python's lock, so that threads share the cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for image, overlaps in progress(pool.map(judge, found)):
+            evaluator.accumulate(image, overlaps)
+    return evaluator.compute()

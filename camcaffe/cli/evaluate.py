@@ -1,0 +1,183 @@
+"""`camcaffe evaluate`: classification and localization errors as the ILSVRC devkit computes them."""
+
+from __future__ import annotations
+
+import click
+
+from camcaffe.errors import CamcaffeError
+
+_PATH = click.Path()
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="[RUN|PREDICTIONS]...")
+@click.option(
+    "--devkit", type=_PATH, metavar="DIR", help="The devkit's folder, or that of LOC_synset_mapping.txt."
+)
+@click.option(
+    "--boxes",
+    type=_PATH,
+    metavar="DIR|MAT|CSV",
+    help="True boxes: XML files, the devkit's cache, or Kaggle's CSV.",
+)
+@click.option(
+    "--images",
+    type=_PATH,
+    metavar="LIST",
+    help="Which image each line of the ground truth is about. By default they stand in order of their names.",
+)
+@click.option("--cub", type=_PATH, metavar="DIR", help="CUB_200_2011, in place of --devkit and --boxes.")
+@click.option(
+    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="CUB's."
+)
+@click.option(
+    "--no-blacklist", is_flag=True, help="Localization counts the blacklisted images too, and only so."
+)
+@click.option("--bootstrap", type=click.IntRange(min=1), metavar="N", help="95 % intervals from N resamples.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
+@click.option("--heatmaps", type=_PATH, metavar="DIR", help="Score maps, for MaxBoxAcc and MaxBoxAccV2.")
+@click.option("--csv", "csv_file", type=_PATH, metavar="FILE", help="Write the table of errors.")
+@click.option("--per-class", type=_PATH, metavar="FILE", help="Write the errors of each class as CSV.")
+def command(
+    sources, devkit, boxes, images, cub, split, no_blacklist, bootstrap, seed, heatmaps, csv_file, per_class
+):
+    """Classification and localization errors of runs or prediction files.
+
+    A RUN, written by camcaffe localize, is judged with its loose, tight and combined boxes; PREDICTIONS are
+    rows of guesses `id xmin ymin xmax ymax`, best first, one image a line. Images that a run could not read
+    count as errors.
+    """
+    from camcaffe import files
+    from camcaffe.ilsvrc import tables
+
+    if cub is None and (devkit is None or boxes is None):
+        raise click.UsageError("--devkit and --boxes are needed, or --cub.")
+    if cub is not None and (devkit is not None or boxes is not None or images is not None):
+        raise click.UsageError("--cub takes the place of --devkit, --boxes and --images.")
+    if not sources and heatmaps is None:
+        raise click.UsageError("a RUN, PREDICTIONS or --heatmaps is needed.")
+
+    truth = _truth(devkit, boxes, images, cub, split)
+    blacklisted = int(truth.blacklisted.sum())
+    skip = blacklisted > 0 and not no_blacklist
+    click.echo(f"{len(truth)} images, {blacklisted} of them blacklisted")
+    errors, ranks = _judge(sources, truth)
+    if errors:
+        rows = tables.error_rows(errors, (True, False) if skip else (False,), bootstrap or 0, seed)
+        click.echo("Errors in per cent" + (", with 95 % intervals:" if bootstrap else ":"))
+        click.echo(tables.error_text(rows), nl=False)
+        click.echo(tables.gt_known_text(errors, skip))
+        if csv_file is not None:
+            files.write_text(csv_file, tables.error_csv(rows))
+        if per_class is not None:
+            files.write_text(per_class, tables.class_csv(errors, truth, skip))
+    if heatmaps is not None:
+        click.echo(_max_box_accuracy(heatmaps, truth, ranks))
+
+
+def _truth(devkit, boxes, images, cub, split):
+    from camcaffe.ilsvrc.cub import read_cub
+    from camcaffe.ilsvrc.truth import read_truth
+
+    return read_truth(devkit, boxes, images) if cub is None else read_cub(cub, split)
+
+
+def _judge(sources, truth):
+    """Set of boxes -> its errors, and where the first source ranks the true classes."""
+    from camcaffe.ilsvrc.evaluation import evaluate
+    from camcaffe.ilsvrc.predictions import read_predictions
+    from camcaffe.ilsvrc.score_maps import ranks_of_true_class
+    from camcaffe.run_store import is_run
+
+    names = _set_names(sources)
+    errors, first_ranks = {}, None
+    for source, name in zip(sources, names):
+        if is_run(source):
+            found, ranks = _judge_run(source, truth)
+            errors.update(
+                {f"{name} {boxes}" if len(sources) > 1 else boxes: of for boxes, of in found.items()}
+            )
+        else:
+            predictions = read_predictions(source, len(truth.synsets))
+            errors[name] = evaluate(truth, predictions, source)
+            ranks = ranks_of_true_class(predictions.labels, truth.labels)
+        first_ranks = ranks if first_ranks is None else first_ranks
+    return errors, first_ranks
+
+
+def _judge_run(source, truth):
+    import numpy as np
+
+    from camcaffe.ilsvrc.evaluation import ErrorEvaluator
+    from camcaffe.ilsvrc.guesses import SETS, RunGuesses
+    from camcaffe.ilsvrc.score_maps import ranks_of_true_class
+    from camcaffe.run_store import RunStore
+
+    if truth.names is None:
+        raise CamcaffeError(
+            "--boxes", "a cache that does not name its images", "--images, to find them in the run"
+        )
+    evaluators = {boxes: ErrorEvaluator(truth) for boxes in SETS}
+    ranks = np.zeros(len(truth), np.int64)
+    with RunStore.read(source) as run:
+        guesses = RunGuesses(run, truth.synsets, truth.names)
+        for images, predictions in guesses:
+            for boxes in SETS:
+                evaluators[boxes].accumulate(images, predictions[boxes])
+            ranks[images] = ranks_of_true_class(predictions["loose"].labels, truth.labels[images])
+    note_guesses(source, guesses)
+    return {boxes: evaluator.compute() for boxes, evaluator in evaluators.items()}, ranks
+
+
+def note_guesses(source, guesses) -> None:
+    """Say on standard error what was odd about a run's guesses."""
+    notes = (
+        (len(guesses.failed), "images failed and have no guesses, {} first", guesses.failed[:1]),
+        (guesses.one_box, "maps have a single box, which is loose and tight", ()),
+        (guesses.no_box, "maps have no box; their classes count, but not as located", ()),
+        (guesses.others, "images of the run are not asked for", ()),
+    )
+    for count, text, values in notes:
+        if count:
+            click.echo(f"{source}: {count} {text.format(*values)}", err=True)
+
+
+def _set_names(sources) -> list:
+    """What each source is called: the set that its name says, else the shortest name that is its own."""
+    import re
+    from pathlib import Path
+
+    stems = [Path(source).stem for source in sources]
+    sets = [(re.search("loose|tight|combined", stem) or [stem])[0] for stem in stems]
+    for names in (sets, stems):
+        if len(set(names)) == len(names):
+            return names
+    return list(sources)
+
+
+def _max_box_accuracy(heatmaps, truth, ranks) -> str:
+    import functools
+    import sys
+
+    from tqdm import tqdm
+
+    from camcaffe.ilsvrc.score_maps import ScoreMaps, max_box_accuracy
+
+    maps = ScoreMaps(heatmaps)
+    if truth.names is None:
+        raise CamcaffeError(
+            "--boxes", "a cache that does not name its images", "--images, to find their heat maps"
+        )
+    if maps.ranked and ranks is None:
+        raise CamcaffeError(
+            heatmaps, "heat maps by rank", "RUN or PREDICTIONS too, which say the classes' ranks"
+        )
+    progress = functools.partial(tqdm, unit="map", disable=not sys.stderr.isatty(), leave=False)
+    found = max_box_accuracy(truth, maps, ranks if ranks is not None else [0] * len(truth), progress)
+    parts = ", ".join(f"{100 * part:.2f} at IoU {iou}" for part, iou in zip(found.by_iou, (0.3, 0.5, 0.7)))
+    text = f"MaxBoxAcc {100 * found.v1:.2f} (threshold {found.threshold:.3f}), MaxBoxAccV2 {100 * found.v2:.2f} ({parts})"
+    if found.missing:
+        text += (
+            f"\n  lower bounds: {found.missing} images have no map of their true class and count as misses"
+        )
+    return text

@@ -1,0 +1,125 @@
+"""From a run's ranked classes and boxes to the three sets of guesses: loose, tight and combined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from camcaffe.boxes.convention import xywh_to_corners
+from camcaffe.boxes.loose_tight import loose_tight
+from camcaffe.errors import CamcaffeError
+from camcaffe.ilsvrc.lines import image_key
+from camcaffe.ilsvrc.predictions import Predictions
+from camcaffe.ilsvrc.synsets import Synsets
+from camcaffe.run_store import ImageResult, RunStore
+
+SETS = ("loose", "tight", "combined")
+
+# The corner before the first pixel, which no true box holds: the class counts, its box never fits.
+_NO_BOX = np.array([-1, -1, 0, 0])
+
+
+class RunGuesses:
+    """A run's guesses for some images, batch by batch.
+
+    Example:
+        >>> guesses = RunGuesses(run, truth.synsets, truth.names)
+        >>> for images, predictions in guesses:
+        ...     evaluator.accumulate(images, predictions["combined"])
+
+    Args:
+        run: an open run.
+        synsets: the classes, which the run's labels are looked up in.
+        names: the images wanted, by key; a batch refers to them by their positions here.
+
+    Attributes, which are known when all batches have come:
+        failed: the images that the run could not read; they have no guesses.
+        one_box: how many maps had a single box, which then is loose and tight; the original crashes there.
+        no_box: how many maps had no box; their class counts, but not as located.
+        others: how many images of the run are not among `names`.
+
+    Raises:
+        CamcaffeError: a label of the run names no class of `synsets`; while batches come: the run lacks an
+            image, or has two of one key.
+    """
+
+    def __init__(self, run: RunStore, synsets: Synsets, names: Sequence[str], batch: int = 2000):
+        self._run, self._names, self._batch = run, names, batch
+        self._ids = np.array(synsets.ids_of_labels(run.labels, str(run.path)), np.int64)
+        self.failed: list[str] = []
+        self.one_box = self.no_box = self.others = 0
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, dict[str, Predictions]]]:
+        wanted = {name: image for image, name in enumerate(self._names)}
+        seen: dict[int, str] = {}
+        batch: list[tuple[int, ImageResult]] = []
+        for result in self._run.results():
+            image = wanted.get(image_key(result.name))
+            if image is None:
+                self.others += 1
+                continue
+            if image in seen:
+                raise CamcaffeError(
+                    self._run.path,
+                    f"both {seen[image]} and {result.name}",
+                    "each image once, whatever its folder",
+                )
+            seen[image] = result.name
+            batch.append((image, result))
+            if len(batch) == self._batch:
+                yield self._predictions(batch)
+                batch = []
+        if batch:
+            yield self._predictions(batch)
+        if len(seen) < len(self._names):
+            missing = next(name for image, name in enumerate(self._names) if image not in seen)
+            raise CamcaffeError(
+                self._run.path,
+                f"{len(seen)} of {len(self._names)} images, without {missing}",
+                "a run that went through all images",
+            )
+
+    def collect(self, boxes: str) -> Predictions:
+        """The guesses of one set for all images, in the order of `names`.
+
+        Args:
+            boxes: "loose", "tight" or "combined".
+        """
+        parts = [(images, predictions[boxes]) for images, predictions in self]
+        most = max(part.labels.shape[1] for _, part in parts)
+        labels = np.zeros((len(self._names), most), np.int64)
+        corners = np.zeros((len(self._names), most, 4))
+        for images, part in parts:
+            labels[images, : part.labels.shape[1]] = part.labels
+            corners[images, : part.labels.shape[1]] = part.boxes
+        return Predictions(labels, corners)
+
+    def _predictions(self, batch: list[tuple[int, ImageResult]]) -> tuple[np.ndarray, dict[str, Predictions]]:
+        images = np.array([image for image, _ in batch])
+        most = max(1, *(len(result.classes) for _, result in batch))
+        ranks = {name: np.zeros((len(batch), most), np.int64) for name in SETS}
+        boxes = {name: np.zeros((len(batch), most, 4)) for name in SETS}
+        classes = np.full((len(batch), most), -1)
+        for row, (_, result) in enumerate(batch):
+            if result.failure is not None or not result.classes:
+                self.failed.append(result.name)
+                continue
+            found = loose_tight([ranked.boxes for ranked in result.classes], _NO_BOX)
+            self.one_box += found.one_box
+            self.no_box += found.no_box
+            count = len(result.classes)
+            classes[row, :count] = [ranked.index for ranked in result.classes]
+            ranks["loose"][row, :count] = ranks["tight"][row, :count] = np.arange(count)
+            ranks["combined"][row, :count] = found.combined_ranks
+            for name in SETS:
+                boxes[name][row, :count] = getattr(found, name)
+        used = classes >= 0
+        labels = np.where(used, self._ids[classes], 0)
+        return images, {
+            name: Predictions(
+                np.where(used, np.take_along_axis(labels, ranks[name], axis=1), 0),
+                np.where(used[..., None], xywh_to_corners(boxes[name]), 0),
+            )
+            for name in SETS
+        }
