@@ -84,7 +84,7 @@ def _embed(layer: Layer, bottoms):
 
 
 def _batch_norm(layer: Layer, bottoms):
-    channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
+    channels = _channels(bottoms[0])
     return [bottoms[0]], [(channels,), (channels,), (1,)]
 
 
@@ -110,9 +110,8 @@ def _scale(layer: Layer, bottoms):
 
 
 def _prelu(layer: Layer, bottoms):
-    if len(bottoms[0]) < 2:
-        raise Misfit(f"a bottom of the shape {bottoms[0]}", "at least two axes")
-    return [bottoms[0]], [() if layer.message.prelu_param.channel_shared else (bottoms[0][1],)]
+    channels = _channels(bottoms[0])
+    return [bottoms[0]], [() if layer.message.prelu_param.channel_shared else (channels,)]
 
 
 def _eltwise(layer: Layer, bottoms):
@@ -255,8 +254,8 @@ def _parameter(layer: Layer, bottoms):
 
 
 def _loss(layer: Layer, bottoms):
-    """A number; a second top, where there is one, has the shape of the predictions."""
-    return [(), bottoms[0]][: len(layer.tops)], []
+    """A number; Caffe makes the top itself where the prototxt names none."""
+    return [()][: len(layer.tops)], []
 
 
 def _accuracy(layer: Layer, bottoms):
@@ -285,6 +284,12 @@ def _four_axes(shape):
     if len(shape) != 4:
         raise Misfit(f"a bottom of the shape {shape}", "four axes (batch, channels, height, width)")
     return shape
+
+
+def _channels(shape) -> int:
+    if len(shape) < 2:
+        raise Misfit(f"a bottom of the shape {shape}", "at least two axes")
+    return shape[1]
 
 
 def _num_output(options) -> int:
