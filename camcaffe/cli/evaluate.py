@@ -33,7 +33,9 @@ _PATH = click.Path()
 @click.option(
     "--no-blacklist", is_flag=True, help="Localization counts the blacklisted images too, and only so."
 )
-@click.option("--bootstrap", type=click.IntRange(min=1), metavar="N", help="95 % intervals from N resamples.")
+@click.option(
+    "--bootstrap", type=click.IntRange(1, 1_000_000), metavar="N", help="95 % intervals from N resamples."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--heatmaps", type=_PATH, metavar="DIR", help="Score maps, for MaxBoxAcc and MaxBoxAccV2.")
 @click.option("--csv", "csv_file", type=_PATH, metavar="FILE", help="Write the table of errors.")
@@ -56,6 +58,10 @@ def command(
         raise click.UsageError("--cub takes the place of --devkit, --boxes and --images.")
     if not sources and heatmaps is None:
         raise click.UsageError("a RUN, PREDICTIONS or --heatmaps is needed.")
+    if not sources and (csv_file is not None or per_class is not None):
+        raise click.UsageError("--csv and --per-class need a RUN or PREDICTIONS.")
+    if len(set(sources)) < len(sources):
+        raise click.UsageError("a RUN or PREDICTIONS is named twice.")
 
     truth = _truth(devkit, boxes, images, cub, split)
     blacklisted = int(truth.blacklisted.sum())
@@ -85,61 +91,27 @@ def _truth(devkit, boxes, images, cub, split):
 def _judge(sources, truth):
     """Set of boxes -> its errors, and where the first source ranks the true classes."""
     from camcaffe.ilsvrc.evaluation import evaluate
+    from camcaffe.ilsvrc.guesses import evaluate_run
     from camcaffe.ilsvrc.predictions import read_predictions
     from camcaffe.ilsvrc.score_maps import ranks_of_true_class
-    from camcaffe.run_store import is_run
+    from camcaffe.run_store import RunStore, is_run
 
-    names = _set_names(sources)
     errors, first_ranks = {}, None
-    for source, name in zip(sources, names):
+    for source, name in zip(sources, _set_names(sources)):
         if is_run(source):
-            found, ranks = _judge_run(source, truth)
-            errors.update(
-                {f"{name} {boxes}" if len(sources) > 1 else boxes: of for boxes, of in found.items()}
-            )
+            with RunStore.read(source) as run:
+                found = evaluate_run(run, truth)
+            for note in found.notes:
+                click.echo(note, err=True)
+            for boxes, of_boxes in found.errors.items():
+                errors[boxes if len(sources) == 1 else f"{name} {boxes}"] = of_boxes
+            ranks = found.ranks
         else:
             predictions = read_predictions(source, len(truth.synsets))
             errors[name] = evaluate(truth, predictions, source)
             ranks = ranks_of_true_class(predictions.labels, truth.labels)
         first_ranks = ranks if first_ranks is None else first_ranks
     return errors, first_ranks
-
-
-def _judge_run(source, truth):
-    import numpy as np
-
-    from camcaffe.ilsvrc.evaluation import ErrorEvaluator
-    from camcaffe.ilsvrc.guesses import SETS, RunGuesses
-    from camcaffe.ilsvrc.score_maps import ranks_of_true_class
-    from camcaffe.run_store import RunStore
-
-    if truth.names is None:
-        raise CamcaffeError(
-            "--boxes", "a cache that does not name its images", "--images, to find them in the run"
-        )
-    evaluators = {boxes: ErrorEvaluator(truth) for boxes in SETS}
-    ranks = np.zeros(len(truth), np.int64)
-    with RunStore.read(source) as run:
-        guesses = RunGuesses(run, truth.synsets, truth.names)
-        for images, predictions in guesses:
-            for boxes in SETS:
-                evaluators[boxes].accumulate(images, predictions[boxes])
-            ranks[images] = ranks_of_true_class(predictions["loose"].labels, truth.labels[images])
-    note_guesses(source, guesses)
-    return {boxes: evaluator.compute() for boxes, evaluator in evaluators.items()}, ranks
-
-
-def note_guesses(source, guesses) -> None:
-    """Say on standard error what was odd about a run's guesses."""
-    notes = (
-        (len(guesses.failed), "images failed and have no guesses, {} first", guesses.failed[:1]),
-        (guesses.one_box, "maps have a single box, which is loose and tight", ()),
-        (guesses.no_box, "maps have no box; their classes count, but not as located", ()),
-        (guesses.others, "images of the run are not asked for", ()),
-    )
-    for count, text, values in notes:
-        if count:
-            click.echo(f"{source}: {count} {text.format(*values)}", err=True)
 
 
 def _set_names(sources) -> list:
@@ -161,23 +133,25 @@ def _max_box_accuracy(heatmaps, truth, ranks) -> str:
 
     from tqdm import tqdm
 
+    from camcaffe.ilsvrc.max_box_accuracy import IOUS
     from camcaffe.ilsvrc.score_maps import ScoreMaps, max_box_accuracy
 
     maps = ScoreMaps(heatmaps)
-    if truth.names is None:
-        raise CamcaffeError(
-            "--boxes", "a cache that does not name its images", "--images, to find their heat maps"
-        )
-    if maps.ranked and ranks is None:
-        raise CamcaffeError(
-            heatmaps, "heat maps by rank", "RUN or PREDICTIONS too, which say the classes' ranks"
-        )
+    if ranks is None:
+        if maps.ranked:
+            raise CamcaffeError(
+                heatmaps, "heat maps by rank", "a RUN or PREDICTIONS too, which rank the classes"
+            )
+        ranks = [0] * len(truth)
     progress = functools.partial(tqdm, unit="map", disable=not sys.stderr.isatty(), leave=False)
-    found = max_box_accuracy(truth, maps, ranks if ranks is not None else [0] * len(truth), progress)
-    parts = ", ".join(f"{100 * part:.2f} at IoU {iou}" for part, iou in zip(found.by_iou, (0.3, 0.5, 0.7)))
-    text = f"MaxBoxAcc {100 * found.v1:.2f} (threshold {found.threshold:.3f}), MaxBoxAccV2 {100 * found.v2:.2f} ({parts})"
+    found = max_box_accuracy(truth, maps, ranks, progress)
+    parts = ", ".join(f"{100 * part:.2f} at IoU {iou}" for part, iou in zip(found.by_iou, IOUS))
+    lines = [
+        f"MaxBoxAcc {100 * found.v1:.2f} (threshold {found.threshold:.3f})",
+        f"MaxBoxAccV2 {100 * found.v2:.2f} ({parts})",
+    ]
     if found.missing:
-        text += (
-            f"\n  lower bounds: {found.missing} images have no map of their true class and count as misses"
+        lines.append(
+            f"  lower bounds: {found.missing} images have no map of their true class and count as misses"
         )
-    return text
+    return "\n".join(lines)

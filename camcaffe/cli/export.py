@@ -57,7 +57,6 @@ def command(source, devkit, boxes, images, output):
 
 
 def _of_run(source, synsets, names, boxes):
-    from camcaffe.cli.evaluate import note_guesses
     from camcaffe.ilsvrc.guesses import RunGuesses
     from camcaffe.ilsvrc.lines import image_key
     from camcaffe.run_store import RunStore
@@ -69,5 +68,6 @@ def _of_run(source, synsets, names, boxes):
             raise CamcaffeError(source, "no image", "a run that went through some")
         guesses = RunGuesses(run, synsets, names)
         predictions = guesses.collect(boxes)
-    note_guesses(source, guesses)
+        for note in guesses.notes():
+            click.echo(note, err=True)
     return predictions

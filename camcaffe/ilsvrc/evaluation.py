@@ -77,10 +77,10 @@ class Errors:
 
 
 def interval(error: np.ndarray, images: int, resamples: int, seed: int = 0) -> np.ndarray:
-    """95 % percentile bootstrap interval of an error rate over images drawn with replacement.
+    """95 % percentile bootstrap intervals of error rates over images drawn with replacement.
 
     Of n images drawn from n, a share p of which is wrong, a binomial number is wrong: a resample is one
-    draw from that distribution, and need not draw n images.
+    draw from that distribution, and need not draw n images. Equal rates get equal intervals.
 
     Args:
         error: (K,) error rates.
@@ -91,9 +91,8 @@ def interval(error: np.ndarray, images: int, resamples: int, seed: int = 0) -> n
     Returns:
         (K, 2) float64: lower and upper end.
     """
-    random = np.random.default_rng(seed)
-    wrong = random.binomial(images, np.clip(error, 0, 1), size=(resamples, len(error)))
-    return np.quantile(wrong / images, [0.025, 0.975], axis=0).T
+    wrong = [np.random.default_rng(seed).binomial(images, rate, size=resamples) for rate in error]
+    return np.quantile(np.array(wrong) / images, [0.025, 0.975], axis=1).T
 
 
 class ErrorEvaluator:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from camcaffe.boxes.convention import xywh_to_corners
 from camcaffe.boxes.loose_tight import loose_tight
 from camcaffe.errors import CamcaffeError
+from camcaffe.ilsvrc.evaluation import ErrorEvaluator, Errors
 from camcaffe.ilsvrc.lines import image_key
 from camcaffe.ilsvrc.predictions import Predictions
+from camcaffe.ilsvrc.score_maps import ranks_of_true_class
 from camcaffe.ilsvrc.synsets import Synsets
+from camcaffe.ilsvrc.truth import Truth
 from camcaffe.run_store import ImageResult, RunStore
 
 SETS = ("loose", "tight", "combined")
@@ -95,6 +99,16 @@ class RunGuesses:
             corners[images, : part.labels.shape[1]] = part.boxes
         return Predictions(labels, corners)
 
+    def notes(self) -> list[str]:
+        """What was odd about the guesses, a line each, once they have come."""
+        noted = (
+            (len(self.failed), f"images failed and have no guesses, {''.join(self.failed[:1])} first"),
+            (self.one_box, "maps have a single box, which is loose and tight"),
+            (self.no_box, "maps have no box; their class counts, but not as located"),
+            (self.others, "images of the run are not asked for"),
+        )
+        return [f"{self._run.path}: {count} {text}" for count, text in noted if count]
+
     def _predictions(self, batch: list[tuple[int, ImageResult]]) -> tuple[np.ndarray, dict[str, Predictions]]:
         images = np.array([image for image, _ in batch])
         most = max(1, *(len(result.classes) for _, result in batch))
@@ -123,3 +137,43 @@ class RunGuesses:
             )
             for name in SETS
         }
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """A run judged.
+
+    Attributes:
+        errors: "loose", "tight" and "combined" -> their errors.
+        ranks: (N,) int64, where the run ranks each image's true class, from 1; 0 where it does not have it.
+        notes: what was odd about the run, a line each.
+    """
+
+    errors: dict[str, Errors]
+    ranks: np.ndarray
+    notes: list[str]
+
+
+def evaluate_run(run: RunStore, truth: Truth) -> RunEvaluation:
+    """Judge a run's three sets of boxes, batch by batch.
+
+    Args:
+        run: an open run over all images of the truth; it may have more.
+        truth: of N images with names.
+
+    Raises:
+        CamcaffeError: as `RunGuesses` says, or the truth does not name its images.
+    """
+    if truth.names is None:
+        raise CamcaffeError(
+            truth.source, "the images have no names", "a list of them, to find them in the run"
+        )
+    evaluators = {boxes: ErrorEvaluator(truth) for boxes in SETS}
+    ranks = np.zeros(len(truth), np.int64)
+    guesses = RunGuesses(run, truth.synsets, truth.names)
+    for images, predictions in guesses:
+        for boxes in SETS:
+            evaluators[boxes].accumulate(images, predictions[boxes])
+        ranks[images] = ranks_of_true_class(predictions["loose"].labels, truth.labels[images])
+    errors = {boxes: evaluator.compute() for boxes, evaluator in evaluators.items()}
+    return RunEvaluation(errors, ranks, guesses.notes())

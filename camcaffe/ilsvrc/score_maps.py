@@ -11,7 +11,7 @@ import numpy as np
 
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.max_box_accuracy import MaxBoxAccuracy, MaxBoxEvaluator
+from camcaffe.ilsvrc.max_box_accuracy import THRESHOLDS, MaxBoxAccuracy, MaxBoxEvaluator
 from camcaffe.ilsvrc.truth import Truth
 
 _SUFFIXES = (".npy", ".png", ".jpg", ".jpeg", ".JPEG")
@@ -92,6 +92,7 @@ def max_box_accuracy(
     maps: ScoreMaps,
     ranks: Sequence[int],
     progress: Callable[[Iterable], Iterable] = iter,
+    thresholds: np.ndarray = THRESHOLDS,
 ) -> MaxBoxAccuracy:
     """MaxBoxAcc of a folder of score maps, several images at a time.
 
@@ -100,11 +101,14 @@ def max_box_accuracy(
         maps: the folder.
         ranks: (N,) as `ranks_of_true_class` says; looked at where the folder has the layout of heat maps.
         progress: wraps the images as they come, e.g. `tqdm`.
+        thresholds: the sweep, ascending, in 0..1.
 
     Raises:
-        CamcaffeError: a map is damaged or of a wrong size, or the folder has none of the images.
+        CamcaffeError: a map is damaged or of a wrong size, or the folder has none, or the images no names.
     """
-    evaluator = MaxBoxEvaluator(truth)
+    if truth.names is None:
+        raise CamcaffeError(truth.source, "the images have no names", "a list of them, to find their maps")
+    evaluator = MaxBoxEvaluator(truth, thresholds)
     found = [(image, maps.find(name, rank)) for image, (name, rank) in enumerate(zip(truth.names, ranks))]
     found = [(image, path) for image, path in found if path is not None]
     if not found:

@@ -116,7 +116,7 @@ def gt_known_text(errors: Mapping[str, Errors], blacklist: bool = True) -> str:
     """A line on GT-known localization, in per cent, and how far it is a lower bound."""
     shares = ", ".join(f"{name} {100 * found.gt_known(blacklist):.2f}" for name, found in errors.items())
     unknown = [int((~found.known[found.counted(blacklist)]).sum()) for found in errors.values()]
-    text = f"GT-known localization: {shares}"
+    text = f"GT-known localization{', blacklist skipped' if blacklist else ''}: {shares}"
     if any(unknown):
         text += f"\n  lower bounds: {', '.join(map(str, unknown))} images have no guess of their true class"
     return text
