@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 
 from camcaffe.caffe import engines, messages
 from camcaffe.caffe.blobs import Blob, Parameters
-from camcaffe.caffe.caffemodel import read_caffemodel, write_caffemodel
+from camcaffe.caffe.caffemodel import write_caffemodel
 from camcaffe.caffe.network import Network, insert_splits, network_of, read_network
 from camcaffe.caffe.passes import Memory
 from camcaffe.caffe.shapes import infer_shapes
-from camcaffe.caffe.weights import fill_weights, load_weights
+from camcaffe.caffe.weights import fill_weights, load_weights, read_weights
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
 
@@ -29,7 +28,7 @@ class Net:
     Called as pycaffe allows: `Net(prototxt, phase)`, `Net(prototxt, caffemodel, phase)`,
     `Net(prototxt, phase, weights=caffemodel)`; phases are `TRAIN` and `TEST` (0 and 1) or these words.
 
-    What differs from pycaffe: arrays that a pass returned stay as they are when the next pass runs; inputs may
+    What differs: arrays that a pass returned stay as they are when the next pass runs; inputs may
     be passed in another batch or size than before; only what is asked for or read is computed (see `passes`).
     Parameters may be changed in place (net surgery): the next forward pass has the new values.
 
@@ -214,11 +213,7 @@ class Net:
         Raises:
             CamcaffeError: the file cannot be read, has no layer of the net, or shapes that do not fit.
         """
-        found = read_caffemodel(caffemodel)
-        pairs = list(zip(self._network.layers, self._fixed_shapes.layers))
-        layers, shapes = zip(*([pair for pair in pairs if pair[0].name in found] or pairs))
-        some = replace(self._network, layers=layers)
-        values = load_weights(some, replace(self._fixed_shapes, layers=shapes), caffemodel)
+        values, _ = read_weights(self._network, self._fixed_shapes, caffemodel)
         self._memory.parameters.replace(values)
 
     def save(self, path: PathLike) -> None:

@@ -1,4 +1,7 @@
-"""The engine `openvino`: a net as an ONNX model, run by OpenVINO."""
+"""The engine `openvino`: a net as an ONNX model, run by OpenVINO.
+
+Of equal values, ArgMax may list others first than Caffe.
+"""
 
 from __future__ import annotations
 

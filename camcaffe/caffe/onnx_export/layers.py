@@ -90,16 +90,12 @@ def threshold(graph: Graph, step: Step) -> str:
 def eltwise(graph: Graph, step: Step) -> str:
     """Product, weighted sum or maximum of the bottoms."""
     p = step.layer.message.eltwise_param
-    names = {value: name for name, value in p.EltwiseOp.items()}
-    operation = names[p.operation]
-    tensors = step.inputs
-    if operation == "SUM" and p.coeff:
-        tensors = [graph.affine(x, c) for x, c in zip(step.inputs, p.coeff)]
-    if operation == "MAX":
-        return graph.node("Max", *tensors)
-    result = tensors[0]
-    for tensor in tensors[1:]:
-        result = graph.node({"SUM": "Add", "PROD": "Mul"}[operation], result, tensor)
+    if p.operation == p.MAX:
+        return graph.node("Max", *step.inputs)
+    factors = p.coeff or [1] * len(step.inputs)
+    result, *others = (graph.affine(x, factor) for x, factor in zip(step.inputs, factors))
+    for other in others:
+        result = graph.node("Mul" if p.operation == p.PROD else "Add", result, other)
     return result
 
 
@@ -260,15 +256,15 @@ def batch_reindex(graph: Graph, step: Step) -> str:
 def reduction(graph: Graph, step: Step) -> str:
     """Sum, sum of magnitudes or of squares, or mean, of all that lies behind an axis; times a factor."""
     p = step.layer.message.reduction_param
-    names = {value: name for name, value in p.ReductionOp.items()}
     axes = list(range(step.axis(p.axis), len(step.bottoms[0])))
-    operation = names[p.operation]
-    if operation == "SUM":
-        y = graph.node("ReduceSum", step.inputs[0], graph.integers(*axes), keepdims=0)
-    else:
-        op = {"ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}[operation]
-        y = graph.node(op, step.inputs[0], axes=axes, keepdims=0)
-    return graph.affine(y, p.coeff)
+    x = step.inputs[0]
+    if p.operation == p.MEAN:
+        return graph.affine(graph.node("ReduceMean", x, axes=axes, keepdims=0), p.coeff)
+    if p.operation == p.ASUM:
+        x = graph.node("Abs", x)
+    elif p.operation == p.SUMSQ:
+        x = graph.node("Mul", x, x)
+    return graph.affine(graph.node("ReduceSum", x, graph.integers(*axes), keepdims=0), p.coeff)
 
 
 def argmax(graph: Graph, step: Step) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,12 +49,11 @@ def pooling(graph: Graph, step: Step) -> list[str]:
     p = step.layer.message.pooling_param
     size = known(step.bottoms[0][2:])
     geometry = pooling_geometry(p, *size)
-    method = {value: name for name, value in p.PoolMethod.items()}[p.pool]
-    if method == "STOCHASTIC":
+    if p.pool == p.STOCHASTIC:
         raise Unsupported("stochastic pooling")
     if len(step.tops) == 1:
-        return [_pooled(graph, step.inputs[0], size, geometry, method)]
-    if any(_overhang(size, geometry)):
+        return [_pooled(graph, step.inputs[0], size, geometry, p.pool == p.MAX)]
+    if _begin_inside(size, geometry) != geometry.output:
         raise Unsupported("windows that begin outside")
     values, places = graph.node("MaxPool", step.inputs[0], outputs=2, **_windows(size, geometry))
     within = graph.node("Mod", places, graph.integers(math.prod(size)))
@@ -63,8 +63,7 @@ def pooling(graph: Graph, step: Step) -> list[str]:
 def spp(graph: Graph, step: Step) -> str:
     """Spatial pyramid pooling: poolings to 1, 2 x 2, 4 x 4, ... bins, one after the other."""
     p = step.layer.message.spp_param
-    method = {value: name for name, value in p.PoolMethod.items()}[p.pool]
-    if method == "STOCHASTIC":
+    if p.pool == p.STOCHASTIC:
         raise Unsupported("stochastic pooling")
     batch, channels = step.bottoms[0][0], *known(step.bottoms[0][1:2])
     size = known(step.bottoms[0][2:])
@@ -76,7 +75,7 @@ def spp(graph: Graph, step: Step) -> str:
         if any(k <= q for k, q in zip(kernel, pad)):
             raise Unsupported(f"{bins} bins over {size}")
         geometry = Geometry(kernel, kernel, pad, (1, 1), (bins, bins))
-        y = _pooled(graph, step.inputs[0], size, geometry, method)
+        y = _pooled(graph, step.inputs[0], size, geometry, p.pool == p.MAX)
         if p.pyramid_height == 1:
             return y
         levels.append(graph.reshape(y, (batch, channels, bins, bins), (batch, channels * bins * bins)))
@@ -123,21 +122,19 @@ def lrn_by_convolution(graph: Graph, step: Step) -> str:
     return graph.node("Div", x, graph.node("Sqrt", cubed))
 
 
-def _pooled(graph: Graph, x: str, size: tuple[int, int], geometry: Geometry, method: str) -> str:
+def _pooled(graph: Graph, x: str, size: tuple[int, int], geometry: Geometry, maximum: bool) -> str:
     if not any(geometry.pad) and geometry.output == (1, 1) and geometry.kernel == size:
-        return graph.node("GlobalMaxPool" if method == "MAX" else "GlobalAveragePool", x)
-    overhang = _overhang(size, geometry)
-    if any(overhang):
-        # In ONNX a window begins inside; the blob is continued by what adds nothing.
-        fill = graph.scalar(np.finfo(np.float32).min if method == "MAX" else 0)
-        x = graph.node("Pad", x, graph.integers(0, 0, 0, 0, 0, 0, *overhang), fill)
-    grown = tuple(n + more for n, more in zip(size, overhang))
-    windows = _windows(grown, geometry)
-    if method == "MAX":
-        return graph.node("MaxPool", x, **windows)
-    if not any(geometry.pad) and not any(overhang):
+        return graph.node("GlobalMaxPool" if maximum else "GlobalAveragePool", x)
+    inside = replace(geometry, output=_begin_inside(size, geometry))
+    windows = _windows(size, inside)
+    if maximum:
+        return _continued(
+            graph, graph.node("MaxPool", x, **windows), inside, geometry, np.finfo(np.float32).min
+        )
+    if not any(geometry.pad) and inside == geometry:
         return graph.node("AveragePool", x, **windows)
     y = graph.node("AveragePool", x, **windows, count_include_pad=1)
+    y = _continued(graph, y, inside, geometry, 0)
     # ONNX now divides by the kernel's area, Caffe by the part of it within the blob and `pad` on each side.
     counts = np.multiply.outer(*_counts(size, geometry))
     with np.errstate(divide="ignore"):
@@ -154,12 +151,20 @@ def _windows(size: tuple[int, int], geometry: Geometry) -> dict:
     return {"kernel_shape": geometry.kernel, "strides": geometry.stride, "pads": (*geometry.pad, *ends)}
 
 
-def _overhang(size: tuple[int, int], geometry: Geometry) -> tuple[int, ...]:
-    """What is missing for the last window to begin inside: where stride > kernel, Caffe's may not."""
+def _begin_inside(size: tuple[int, int], geometry: Geometry) -> tuple[int, ...]:
+    """How many windows begin inside; where stride > kernel, Caffe's last one may not, ONNX's always does."""
     return tuple(
-        max((o - 1) * s - p - n + 1, 0)
+        min(o, (n + p - 1) // s + 1)
         for n, s, p, o in zip(size, geometry.stride, geometry.pad, geometry.output)
     )
+
+
+def _continued(graph: Graph, y: str, inside: Geometry, geometry: Geometry, value: float) -> str:
+    """The pooled blob with `value` where a window begins outside."""
+    if inside == geometry:
+        return y
+    ends = [o - i for o, i in zip(geometry.output, inside.output)]
+    return graph.node("Pad", y, graph.integers(0, 0, 0, 0, 0, 0, *ends), graph.scalar(value))
 
 
 def _counts(size: tuple[int, int], geometry: Geometry) -> list[np.ndarray]:
