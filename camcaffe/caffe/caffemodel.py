@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import math
 import os
 import warnings
@@ -200,7 +199,7 @@ def _hdf5_blobs(path: PathLike, data: bytes) -> Iterable:
     import h5py
 
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
+        with h5py.File(path, "r") as file:
             if not isinstance(file.get("data"), h5py.Group):
                 raise CamcaffeError(path, "an HDF5 file without the group 'data'", _EXPECTED)
             blobs = {}
@@ -223,7 +222,7 @@ def _hdf5_blobs(path: PathLike, data: bytes) -> Iterable:
 def _dataset(path: PathLike, name: str, dataset, file_size: int) -> np.ndarray:
     if dataset.dtype.kind != "f" or dataset.shape is None:
         raise CamcaffeError(path, f"dataset {name!r} is of type {dataset.dtype}", "floats")
-    if dataset.size * dataset.dtype.itemsize > _MOST_COMPRESSION * file_size:
+    if math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize > _MOST_COMPRESSION * file_size:
         raise CamcaffeError(path, f"dataset {name!r} of shape {dataset.shape} in a file of {file_size} bytes")
     return np.asarray(dataset[()], np.float32, order="C")
 

@@ -164,7 +164,7 @@ def _meets(rule: messages.NetStateRule, phase: int, level: int, stages: set) -> 
 
 def _wire(layer: Layer, unread: dict, source: PathLike) -> None:
     # A layer may overwrite its bottom only where no other layer reads it: Caffe would have split it.
-    own = {blob for blob in layer.bottoms if unread.get(blob) and layer.bottoms.count(blob) == 1}
+    own = {blob for blob, count in Counter(layer.bottoms).items() if count == 1 and unread.get(blob)}
     for blob in layer.bottoms:
         if blob not in unread:
             found = f"unknown bottom blob {blob!r} of layer {layer.name!r}"

@@ -27,7 +27,7 @@ def _power_base(layer: Layer, bottoms):
 def _convolution(layer: Layer, bottoms):
     options = layer.message.convolution_param
     if any(shape != bottoms[0] for shape in bottoms):
-        raise Misfit(f"bottoms of the shapes {bottoms}", "one shape for all")
+        raise Misfit(_shapes(bottoms), "one shape for all")
     bottom, axis = bottoms[0], _axis(options.axis, bottoms[0])
     channels, outputs, group = bottom[axis], _num_output(options), options.group
     if not group or channels % group or outputs % group:
@@ -98,7 +98,7 @@ def _scale(layer: Layer, bottoms):
     if len(bottoms) == 2:
         factors, params = bottoms[1], []
         if bottom[axis : axis + len(factors)] != factors:
-            raise Misfit(f"bottoms of the shapes {bottoms}", f"the second within the first, at axis {axis}")
+            raise Misfit(_shapes(bottoms), f"the second within the first, at axis {axis}")
     else:
         if options.num_axes < -1 or axis + options.num_axes > len(bottom):
             raise Misfit(f"num_axes {options.num_axes} on {bottom}", "-1, or axes that are there")
@@ -117,7 +117,7 @@ def _prelu(layer: Layer, bottoms):
 def _eltwise(layer: Layer, bottoms):
     options = layer.message.eltwise_param
     if any(shape != bottoms[0] for shape in bottoms):
-        raise Misfit(f"bottoms of the shapes {bottoms}", "one shape for all")
+        raise Misfit(_shapes(bottoms), "one shape for all")
     if options.coeff and (len(options.coeff) != len(bottoms) or options.operation == options.PROD):
         raise Misfit(
             f"{len(options.coeff)} coeff for {len(bottoms)} bottoms", "one each, or none (PROD: none)"
@@ -129,7 +129,7 @@ def _concat(layer: Layer, bottoms):
     axis = _axis_or_dim(layer.message.concat_param, "concat_dim", bottoms[0])
     rest = {shape[:axis] + shape[axis + 1 :] for shape in bottoms}
     if len(rest) > 1 or len({len(shape) for shape in bottoms}) > 1:
-        raise Misfit(f"bottoms of the shapes {bottoms}", f"shapes that differ in axis {axis} only")
+        raise Misfit(_shapes(bottoms), f"shapes that differ in axis {axis} only")
     return [(*bottoms[0][:axis], sum(s[axis] for s in bottoms), *bottoms[0][axis + 1 :])], []
 
 
@@ -196,7 +196,7 @@ def _crop(layer: Layer, bottoms):
     axis, offset = _axis(options.axis, bottom), list(options.offset) or [0]
     count = len(bottom) - axis
     if len(like) != len(bottom) or len(offset) not in (1, count):
-        found = f"bottoms of the shapes {bottoms} with {len(offset)} offsets"
+        found = f"{_shapes(bottoms)} with {len(offset)} offsets"
         raise Misfit(found, f"as many axes in both, and one offset or {count}")
     offset = offset * count if len(offset) == 1 else offset
     if any(o + size > room for o, size, room in zip(offset, like[axis:], bottom[axis:])):
@@ -284,6 +284,10 @@ def _four_axes(shape):
     if len(shape) != 4:
         raise Misfit(f"a bottom of the shape {shape}", "four axes (batch, channels, height, width)")
     return shape
+
+
+def _shapes(bottoms) -> str:
+    return f"bottoms of the shapes {', '.join(map(str, bottoms[:5]))}{', ...' * (len(bottoms) > 5)}"
 
 
 def _channels(shape) -> int:
