@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import time
 import urllib.error
@@ -57,17 +58,18 @@ def fetch(
     part = _Part(target)
     failures = []
     try:
-        for url in addresses:
-            try:
-                with part.open() as sink:
-                    _transfer(url, part, sink, timeout, pause)
-                _check(url, part, check)
-                part.finish(target)
-                return url
-            except CamcaffeError as error:
-                failures.append(str(error))
-            finally:
-                part.tidy()
+        with part.held():
+            for url in addresses:
+                try:
+                    with part.path.open("ab") as sink:
+                        _transfer(url, part, sink, timeout, pause)
+                    _check(url, part, check)
+                    part.finish(target)
+                    return url
+                except CamcaffeError as error:
+                    failures.append(str(error))
+                finally:
+                    part.tidy()
     except BlockingIOError as error:
         raise CamcaffeError(target, "is being downloaded already") from error
     except OSError as error:
@@ -87,12 +89,17 @@ class _Part:
         self._note = target.with_name(target.name + ".part.json")
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
-        """The file, open for adding and held against a second download of it (BlockingIOError)."""
-        with self.path.open("ab") as sink:
-            if fcntl is not None:
-                fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield sink
+    def held(self) -> Iterator[None]:
+        """Hold the file against a second download of it, which raises BlockingIOError."""
+        if fcntl is None:
+            yield
+            return
+        with self.path.open("ab") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking, the other download may have finished and renamed the file.
+            if not (self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(handle.fileno()))):
+                raise BlockingIOError
+            yield
 
     def begin(self, sink: IO[bytes], url: str, validator: str, total: int | None) -> None:
         """Empty the file and note what will be written to it."""
