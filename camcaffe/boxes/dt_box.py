@@ -8,7 +8,7 @@ box of each of its contours; clipped, sorted by area, the overlapping ones dropp
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,8 +23,8 @@ AUTHORS_THRESHOLDS = (20, 100, 110)
 
 # Clipping leaves this many pixels free at the right and at the bottom.
 _MARGIN = 5
-# Pairs of boxes compared at a time: bounds the memory that a map of pure noise takes.
-_PAIRS = 1 << 20
+# Up to so many boxes are compared each with each; a picture of noise has tens of thousands.
+_ALL_PAIRS = 500
 
 
 def dt_boxes(gray: np.ndarray, thresholds: Sequence[int] = DEFAULT_THRESHOLDS) -> np.ndarray:
@@ -131,31 +131,43 @@ def merged(boxes: np.ndarray) -> np.ndarray:
     Returns:
         (m, 4) xywh, in the same order.
     """
-    count = len(boxes)
-    alive = [True] * count
-    after = list(range(1, count + 1))  # the next box alive, and the one before
-    before = list(range(-1, count))
-    for i, later in _overlapping(boxes):
-        passed_over = None
-        for j in later if alive[i] else ():
-            if alive[j] and j != passed_over:
-                alive[j] = False
-                passed_over = after[j]
-                after[before[j]] = after[j]
-                before[after[j]] = before[j]
-    return boxes[np.array(alive, dtype=bool)]
-
-
-def _overlapping(boxes: np.ndarray):
-    """(i, [j > i, ...]) for every box i that overlaps later boxes by more than half of its area."""
-    start, end = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     half = (0.5 * (boxes[:, 2] * boxes[:, 3])).astype(np.int64)
-    step = max(1, _PAIRS // max(1, len(boxes)))
-    for first in range(0, len(boxes), step):
-        block = slice(first, first + step)
-        low = np.maximum(start[block, None], start[None, first:])
-        high = np.minimum(end[block, None], end[None, first:])
-        shared = np.maximum(high - low, 0)
-        big = np.triu(shared[..., 0] * shared[..., 1] > half[block, None], 1)
-        for row in np.flatnonzero(big.any(axis=1)).tolist():
-            yield first + row, (first + np.flatnonzero(big[row])).tolist()
+    count = int(np.count_nonzero(half >= 0))
+    after = list(range(1, count + 1))  # of the boxes still alive, the next one and the one before
+    before = list(range(-1, count))
+    alive = [True] * count
+    first = passed_over = None
+    for i, j in _overlapping(boxes[:count], half[:count]):
+        if i != first:
+            first, passed_over = i, None
+        if alive[i] and alive[j] and j != passed_over:
+            alive[j] = False
+            passed_over = after[j]
+            after[before[j]] = after[j]
+            before[after[j]] = before[j]
+    left = np.flatnonzero(alive).tolist()
+    # Half of a negative area is less than any overlap: each of these boxes drops every second one behind it.
+    negative = list(range(count, len(boxes)))
+    for i in range(len(negative)):
+        del negative[i + 1 :: 2]
+    return boxes[left + negative]
+
+
+def _overlapping(boxes: np.ndarray, half: np.ndarray) -> Iterator:
+    """Pairs i < j, in order, of boxes that share more than half[i]; half the area of box i, not negative."""
+    start, size = boxes[:, :2], boxes[:, 2:]
+    if len(boxes) <= _ALL_PAIRS:
+        i, j = np.triu_indices(len(boxes), 1)
+    else:
+        from scipy.spatial import cKDTree
+
+        # Box j is not the larger one, so to share that much its corner lies within the size of box i.
+        near = cKDTree(start).query_ball_point(start, size.max(axis=1), p=np.inf, return_sorted=True)
+        i = np.repeat(np.arange(len(boxes)), [len(neighbors) for neighbors in near])
+        j = np.concatenate(near).astype(np.int64)
+        i, j = i[i < j], j[i < j]
+    low = np.maximum(start[i], start[j])
+    high = np.minimum(start[i] + size[i], start[j] + size[j])
+    shared = np.maximum(high - low, 0).prod(axis=1)
+    big = shared > half[i]
+    return zip(i[big].tolist(), j[big].tolist())

@@ -14,7 +14,7 @@ from math import isqrt, sqrt
 
 import numpy as np
 
-# Pixels a side of the coarse transform's cells: large ones leave more to tighten, small ones more to transform.
+# Pixels a side of the coarse transform's cells: large ones leave more to tighten, small ones to transform.
 _CELL = 6
 # The distance between two pixels differs from that between the corners of their cells by at most this.
 _SLACK = sqrt(2) * (_CELL - 1)

@@ -51,7 +51,7 @@ class _ThresholdsCommand(click.Command):
     "--draw",
     type=click.Path(),
     metavar="PICTURE",
-    help="Write the image with the boxes and the heat map beside it; without --image, the boxes in the heat map.",
+    help="Write the image with the boxes and the heat map beside it; without --image, boxes in the heat map.",
 )
 @picture_options
 def command(
