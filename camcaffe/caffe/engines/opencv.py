@@ -18,7 +18,7 @@ from camcaffe.caffe import messages
 from camcaffe.caffe.caffemodel import write_caffemodel
 from camcaffe.caffe.engines import available_cpus, unsupported
 from camcaffe.caffe.geometry import pooling_geometry
-from camcaffe.caffe.network import Network
+from camcaffe.caffe.network import Network, network_of
 from camcaffe.caffe.prototxt import net_to_text
 from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.errors import CamcaffeError
@@ -65,6 +65,7 @@ _DEVIATIONS: dict[str, list[tuple[str, Callable]]] = {
             ),
         )
     ],
+    "Concat": [("concat_dim", lambda m: m.concat_param.HasField("concat_dim"))],
     "Convolution": [
         ("several bottoms", lambda m: len(m.bottom) > 1),
         ("an axis other than 1", lambda m: m.convolution_param.axis != 1),
@@ -139,25 +140,20 @@ class Engine:
             if layer.type not in LAYERS or deviations:
                 raise unsupported(network.source, layer, self.name, " and ".join(deviations))
         self._network, self._threads, self._shapes = network, threads, {}
-        message, self._sources = _without_splits(network.message)
-        # Blob -> the layer that gives its last value, and its place among the layer's tops.
+        renamed, self._names, new_names = _renamed(network)
+        # Blob, by its new name -> the layer that makes it, and its place among the layer's tops.
         self._makers = {
-            top: (layer.name, place)
-            for layer in message.layer
-            for place, top in enumerate(layer.top)
-            if layer.type != "Input"
+            top: (layer.name, place) for layer in renamed.layers for place, top in enumerate(layer.tops)
         }
         with _errors_named(network.source):
-            self._net = _load(message, network, weights)
+            self._net = _load(renamed, {new_names[layer]: arrays for layer, arrays in weights.items()})
 
     def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
         """The `blobs` asked for."""
         import cv2
 
-        sources = {blob: self._sources.get(blob, blob) for blob in blobs}
-        layers = list(
-            {self._makers[source][0]: None for source in sources.values() if source in self._makers}
-        )
+        names = {blob: self._names[blob] for blob in blobs}
+        layers = list({self._makers[name][0]: None for name in names.values() if name in self._makers})
         threads_before = cv2.getNumThreads()
         try:
             cv2.setNumThreads(self._threads or available_cpus())
@@ -168,9 +164,9 @@ class Engine:
         finally:
             cv2.setNumThreads(threads_before)
         shapes, result = self._blob_shapes(inputs), {}
-        for blob, source in sources.items():
-            layer, place = self._makers.get(source, (None, 0))
-            array = tops[layer][place] if layer is not None else np.asarray(inputs[source], np.float32)
+        for blob, name in names.items():
+            layer, place = self._makers.get(name, (None, 0))
+            array = tops[layer][place] if layer is not None else np.asarray(inputs[name], np.float32)
             result[blob] = self._in_caffes_shape(blob, array, shapes[blob])
         return result
 
@@ -194,28 +190,34 @@ def _stride_exceeds_kernel(options) -> bool:
     return any(stride > kernel for stride, kernel in zip(window.stride, window.kernel))
 
 
-def _without_splits(net: messages.NetParameter) -> tuple[messages.NetParameter, dict[str, str]]:
-    # OpenCV lets several layers read one blob, and leaves out a split's tops that nothing reads. The second
-    # result names, for each top of a Split, the blob that it is a copy of.
-    message, sources = messages.NetParameter(), {}
-    message.CopyFrom(net)
+def _renamed(network: Network) -> tuple[Network, dict[str, str], dict[str, str]]:
+    # OpenCV calls some layers by their top, and does not always tell the values of a blob apart where layers
+    # work in place. So each layer and its first top get a name of their own. Split layers go: OpenCV needs
+    # none, and leaves out their tops that nothing reads. Also returned: for each blob the new name of its
+    # last value, and the layers' new names.
+    message = messages.NetParameter()
+    message.CopyFrom(network.message)
     message.ClearField("layer")
-    for layer in net.layer:
-        bottoms = [sources.get(blob, blob) for blob in layer.bottom]
-        for top in layer.top:
-            sources.pop(top, None)  # written over, in place
+    names, layers = {}, {}
+    for index, layer in enumerate(network.message.layer):
         if layer.type == "Split":
-            sources.update(dict.fromkeys(layer.top, bottoms[0]))
+            names.update(dict.fromkeys(layer.top, names[layer.bottom[0]]))
             continue
         copy = message.layer.add()
         copy.CopyFrom(layer)
-        copy.bottom[:] = bottoms
-    return message, sources
+        copy.bottom[:] = [names[blob] for blob in layer.bottom]
+        if layer.type != "Input":
+            copy.top[:] = [f"{layer.name}#{index}.{place}" for place in range(len(layer.top))]
+            layers[layer.name] = copy.name = copy.top[0]
+        names.update(zip(layer.top, copy.top))
+    return network_of(message, network.source), names, layers
 
 
-def _load(message: messages.NetParameter, network: Network, weights: dict[str, list[np.ndarray]]):
+def _load(network: Network, weights: dict[str, list[np.ndarray]]):
     import cv2
 
+    message = messages.NetParameter()
+    message.CopyFrom(network.message)
     for layer in message.layer:
         if layer.type == "LRN":
             # OpenCV has other defaults than Caffe: nothing is left to them.
