@@ -1,4 +1,4 @@
-"""The original's `demo.m` behind the net: an image and its features to a caption and a picture."""
+"""The original's `demo.m`: an image, and its features or a net, to a caption and a picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from camcaffe.cam import class_activation_maps, rank_classes
 from camcaffe.errors import CamcaffeError
 from camcaffe.heatmap import demo_picture
 from camcaffe.matlab import imresize
-from camcaffe.ten_crop import IMAGE_SIZE, merge_ten_crop
+from camcaffe.model import Model
+from camcaffe.ten_crop import IMAGE_SIZE, merge_ten_crop, prepare_image
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Demo:
     picture: np.ndarray
 
 
-def run_demo(
+def demo_of_features(
     image: np.ndarray,
     conv: np.ndarray,
     class_scores: np.ndarray,
@@ -70,3 +71,21 @@ def run_demo(
     square = imresize(image, (IMAGE_SIZE, IMAGE_SIZE))
     caption = "".join(f" --top{rank}:{labels[index]}" for rank, index in enumerate(classes, 1))
     return Demo(classes, class_scores[classes], caption, maps, demo_picture(square, maps))
+
+
+def demo_of_model(image: np.ndarray, model: Model, top: int = 5) -> Demo:
+    """`demo.m` with a net: the features are those of the image as the demo resizes it.
+
+    The image is made 256 x 256 by `imresize` (bicubic, 8 bits) before the ten crops are cut; elsewhere,
+    in `Model`, they are cut from the image as it is.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        model: the net and what goes with it.
+        top: how many classes to show.
+    """
+    square = imresize(image, (IMAGE_SIZE, IMAGE_SIZE))
+    conv, scores = model.forward(prepare_image(square, model.mean, model.crop_size))
+    return demo_of_features(
+        image, conv, scores.mean(axis=0), model.weights, model.labels, top, model.crop_size
+    )

@@ -1,4 +1,4 @@
-"""The authors' .mat files (features, weights, categories, mean) in Caffe's layout.
+"""The authors' .mat files (features, weights, mean) in Caffe's layout.
 
 MATLAB stores a blob as W x H x C x N, column-major; reversing the axes gives Caffe's (N, C, H, W).
 """
@@ -6,12 +6,11 @@ MATLAB stores a blob as W x H x C x N, column-major; reversing the axes gives Ca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from camcaffe.errors import CamcaffeError
-from camcaffe.files import PathLike, read_bytes
+from camcaffe.files import PathLike
 from camcaffe.matlab import loadmat
 
 
@@ -90,31 +89,6 @@ def read_mean(path: PathLike) -> np.ndarray:
     if mean.shape != (256, 256, 3):
         raise CamcaffeError(path, f"mean_data of shape {mean.shape}", "256 x 256 x 3")
     return mean.T
-
-
-def read_labels(path: PathLike) -> list[str]:
-    """Read a class list: a .mat file with the cell array `categories`, or a text file, a line a class.
-
-    A line of such a text file: `n01440764 tench, Tinca tinca`.
-
-    Returns:
-        The classes' labels, in the order of the net's outputs.
-
-    Raises:
-        CamcaffeError: the file cannot be read, or holds no such list.
-    """
-    if Path(path).suffix.lower() != ".mat":
-        try:
-            return read_bytes(path, "a class list").decode("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise CamcaffeError(path, "not a text file", "a line a class, in UTF-8") from error
-    cells = loadmat(path).get("categories")
-    if not isinstance(cells, np.ndarray) or cells.dtype != object or cells.ndim != 2:
-        raise CamcaffeError(path, "no cell array 'categories'", "the net's class list")
-    labels = cells[:, 0].tolist()  # Places205 has the class index in a second column
-    if not all(isinstance(label, str) for label in labels):
-        raise CamcaffeError(path, "'categories' holds other things than text", "the net's class list")
-    return labels
 
 
 def _numbers(path: PathLike, variables: dict, name: str) -> np.ndarray:

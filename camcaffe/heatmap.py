@@ -70,10 +70,20 @@ def demo_picture(image: np.ndarray, maps: Iterable[np.ndarray]) -> np.ndarray:
         maps: (H, W) maps, best class first.
 
     Returns:
-        (H, W + K * (8 + W), 3) uint8 RGB for K maps; 8 white columns lie before each overlay.
+        (H, W + K * (8 + W), 3) uint8 RGB for K maps.
     """
-    white = np.ones((len(image), GAP, 3))
-    pictures = [im2double(image)]
-    for one in maps:
-        pictures += [white, overlay(image, one)]
-    return im2uint8(np.concatenate(pictures, axis=1))
+    return side_by_side([image, *(overlay(image, one) for one in maps)])
+
+
+def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one height in a row, 8 white columns before each but the first.
+
+    Args:
+        pictures: (H, W, 3) RGB each, uint8 or float in 0..1.
+
+    Returns:
+        (H, total width, 3) uint8 RGB.
+    """
+    white = np.ones((len(pictures[0]), GAP, 3))
+    row = [part for picture in pictures for part in (white, im2double(picture))]
+    return im2uint8(np.concatenate(row[1:], axis=1))

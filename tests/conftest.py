@@ -27,3 +27,39 @@ def camcaffe():
         )
 
     return run
+
+
+@pytest.fixture
+def squeezenet_home(reference, tmp_path, monkeypatch) -> Path:
+    """A folder of downloads that holds the real squeezenetCAM and the mean image."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "squeezenetCAM.caffemodel").symlink_to(reference / "caffe" / "squeezenetCAM.caffemodel")
+    (home / "ilsvrc_2012_mean.mat").symlink_to(reference / "cam_repo" / "ilsvrc_2012_mean.mat")
+    monkeypatch.setenv("CAMCAFFE_HOME", str(home))
+    return home
+
+
+SMALL_NET = """
+name: "small"
+input: "data" input_shape { dim: 10 dim: 3 dim: 40 dim: 40 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 6 kernel_size: 5 stride: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "gap" type: "Pooling" bottom: "conv" top: "gap"
+        pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "gap" top: "fc"
+        inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+
+
+@pytest.fixture
+def small_net(tmp_path) -> list:
+    """Arguments that name a net of seven classes with seeded weights, for the command line."""
+    from camcaffe.caffe.net import Net
+
+    (tmp_path / "small.prototxt").write_text(SMALL_NET)
+    Net(tmp_path / "small.prototxt", seed=3).save(tmp_path / "small.caffemodel")
+    return [f"--prototxt={tmp_path / 'small.prototxt'}", f"--caffemodel={tmp_path / 'small.caffemodel'}",
+            "--mean=104,117,123"]  # fmt: skip

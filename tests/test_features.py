@@ -3,7 +3,7 @@ import pytest
 import scipy.io
 
 from camcaffe import CamcaffeError
-from camcaffe.features import read_features, read_labels, read_mean, read_weights
+from camcaffe.features import read_features, read_mean, read_weights
 
 RNG = np.random.default_rng(0)
 CONV = RNG.random((10, 6, 5, 7)).astype(np.float32)
@@ -47,15 +47,6 @@ def test_the_quirk_shows_in_the_authors_data(reference):
     assert np.argsort(-features.class_scores("mean"))[2] != top[2]
 
 
-def test_labels(reference, tmp_path):
-    from_net = read_labels(reference / "cam_repo" / "data_net.mat")
-    assert from_net == read_labels(reference / "cam_repo" / "categories1000.mat")
-    assert from_net[0] == "n01440764 tench, Tinca tinca"
-    assert len(read_labels(reference / "cam_repo" / "categories_places205.mat")) == 205
-    (tmp_path / "labels.txt").write_text("one\nzwei öä\n", encoding="utf-8")
-    assert read_labels(tmp_path / "labels.txt") == ["one", "zwei öä"]
-
-
 @pytest.mark.parametrize(
     ("read", "variables", "message"),
     [
@@ -66,16 +57,8 @@ def test_labels(reference, tmp_path):
         (read_weights, {"weights_LR": "text"}, "weights_LR is not an array of numbers"),
         (read_weights, {"weights_LR": CONV}, "expected units x classes"),
         (read_mean, {"mean_data": CONV}, "expected 256 x 256 x 3"),
-        (read_labels, {"other": 1}, "no cell array 'categories'"),
-        (read_labels, {"categories": np.array([[1.0], ["a"]], dtype=object)}, "other things than text"),
     ],
 )
 def test_refuses(save, read, variables, message):
     with pytest.raises(CamcaffeError, match=rf"data\.mat: .*{message}"):
         read(save(**variables))
-
-
-def test_refuses_labels_that_are_no_text(tmp_path):
-    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CamcaffeError, match=r"labels\.txt: not a text file"):
-        read_labels(tmp_path / "labels.txt")

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import click
 
-from camcaffe.cli.options import picture_options
+from camcaffe.cli.options import net_options, picture_options
 
 
 @click.command()
 @click.argument("image", type=click.Path())
+@net_options
 @click.option(
     "--features",
     type=click.Path(),
-    required=True,
     metavar="MAT",
-    help="The image's features: activation_lastconv and scores of the ten crops.",
+    help="Instead of a net: the image's features, activation_lastconv and scores of the ten crops.",
 )
 @click.option(
     "--weights",
     type=click.Path(),
-    required=True,
     metavar="MAT",
-    help="The classifier's weights: weights_LR, and categories if --labels is not given.",
+    help="With --features: the classifier's weights, weights_LR, and categories if --labels is not given.",
 )
-@click.option("--labels", type=click.Path(), metavar="MAT|TXT", help="The class list.")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes.")
 @click.option(
     "--ranking",
     type=click.Choice(["original", "mean"]),
     default="original",
     show_default=True,
-    help="original: as demo.m does, which ranks by the first crop alone where the scores are stored"
-    " as 1 x 1 x classes x 10. mean: by the mean of the ten crops.",
+    help="With --features. original: as demo.m does, which ranks by the first crop alone where the scores"
+    " are stored as 1 x 1 x classes x 10. mean: by the mean of the ten crops.",
 )
 @click.option(
-    "--crop-size", type=click.IntRange(1, 256), default=224, show_default=True, help="The net's input size."
+    "--crop-size",
+    type=click.IntRange(1, 256),
+    default=224,
+    show_default=True,
+    help="With --features: the net's input size.",
 )
 @click.option(
     "-o",
@@ -47,39 +49,48 @@ from camcaffe.cli.options import picture_options
 @picture_options
 def command(
     image: str,
-    features: str,
-    weights: str,
+    model: str | None,
     labels: str | None,
+    features: str | None,
+    weights: str | None,
     top: int,
     ranking: str,
     crop_size: int,
     output: str,
     exif_rotation: bool,
     max_pixels: int,
+    **net,
 ) -> None:
     """Class activation maps of the top classes of IMAGE, side by side.
 
-    Prints the classes and writes one picture: the image, then a heat map a class.
+    Prints the classes and writes one picture: the image, then a heat map a class. The features come from
+    a net, or, with --features and --weights, from .mat files as the authors published them.
 
     \b
     Examples:
+      camcaffe demo img2.jpg --model googlenetCAM
       camcaffe demo img2.jpg --features data_img2.mat --weights data_net.mat
       camcaffe demo img2.jpg --features data_img2.mat --weights data_net.mat --top 3 -o maps.png
     """
-    from camcaffe.demo import run_demo
-    from camcaffe.features import read_features, read_labels, read_weights
+    from camcaffe.demo import demo_of_features, demo_of_model
     from camcaffe.matlab import imwrite, read_rgb
 
+    if bool(features) != bool(weights) or bool(features) == bool(model or net["prototxt"]):
+        raise click.UsageError(
+            "give a net (--model, or --prototxt and its files), or --features and --weights"
+        )
     picture = read_rgb(image, exif_rotation=exif_rotation, max_pixels=max_pixels)
-    cached = read_features(features)
-    demo = run_demo(
-        picture,
-        cached.conv,
-        cached.class_scores(ranking),
-        read_weights(weights),
-        read_labels(labels or weights),
-        top,
-        crop_size,
-    )
+    if features:
+        from camcaffe.features import read_features, read_weights
+        from camcaffe.labels import read_labels
+
+        cached = read_features(features)
+        scores = cached.class_scores(ranking)
+        classifier, names = read_weights(weights), read_labels(labels or weights)
+        demo = demo_of_features(picture, cached.conv, scores, classifier, names, top, crop_size)
+    else:
+        from camcaffe.loading import load
+
+        demo = demo_of_model(picture, load(model, labels=labels, **net), top)
     imwrite(output, demo.picture)
     click.echo(demo.caption)
