@@ -13,6 +13,7 @@ from camcaffe.errors import CamcaffeError
 # the help of all need not load the code of any.
 COMMANDS = {
     "demo": ("demo", "Class activation maps of one image, side by side."),
+    "heatmap": ("heatmap", "Heat maps, overlays and boxes of many images."),
     "bbox": ("bbox", "Boxes of a heat map."),
     "net": ("net", "Look at Caffe nets and change them."),
     "models": ("models", "The networks: list them, bring their weights, write their prototxts."),
