@@ -83,9 +83,6 @@ def _add_field(message: descriptor_pb2.DescriptorProto, text: str, messages: set
 
 CLASSES = _message_classes(SCHEMA)
 BlobProto = CLASSES["BlobProto"]
-BlobProtoVector = CLASSES["BlobProtoVector"]
-BlobShape = CLASSES["BlobShape"]
-Datum = CLASSES["Datum"]
 FillerParameter = CLASSES["FillerParameter"]
 LayerParameter = CLASSES["LayerParameter"]
 NetParameter = CLASSES["NetParameter"]
@@ -93,7 +90,6 @@ NetState = CLASSES["NetState"]
 NetStateRule = CLASSES["NetStateRule"]
 ParamSpec = CLASSES["ParamSpec"]
 SolverParameter = CLASSES["SolverParameter"]
-SolverState = CLASSES["SolverState"]
 V0LayerParameter = CLASSES["V0LayerParameter"]
 V1LayerParameter = CLASSES["V1LayerParameter"]
 
