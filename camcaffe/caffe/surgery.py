@@ -21,10 +21,12 @@ def rename_layers(weights: Mapping[str, Sequence[np.ndarray]], names: Mapping[st
     Raises:
         CamcaffeError: two layers would have one name.
     """
-    renamed = {names.get(name, name): list(blobs) for name, blobs in weights.items()}
-    if len(renamed) < len(weights):
-        twice = next(new for old, new in names.items() if old in weights and new in weights)
-        raise CamcaffeError(twice, "two layers would have this name", "layers with names of their own")
+    renamed = {}
+    for name, blobs in weights.items():
+        new = names.get(name, name)
+        if new in renamed:
+            raise CamcaffeError(new, "two layers would have this name")
+        renamed[new] = list(blobs)
     return renamed
 
 

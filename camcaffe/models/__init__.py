@@ -1,6 +1,6 @@
 """The networks: described in code, known by name, their class lists, and how their weights are had."""
 
-from camcaffe.models.classes import class_labels, read_class_list
+from camcaffe.models.classes import class_labels
 from camcaffe.models.registry import MODELS, Model, Published, find_model
 from camcaffe.models.store import ModelFiles, deploy_prototxt, home, model_files
 
@@ -14,5 +14,4 @@ __all__ = [
     "find_model",
     "home",
     "model_files",
-    "read_class_list",
 ]

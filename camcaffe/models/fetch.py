@@ -137,7 +137,8 @@ def _check(url: str, part: _Part, check: Callable[[Path], None]) -> None:
         check(part.path)
     except CamcaffeError as error:
         part.discard()
-        raise CamcaffeError(url, error.found, error.expected) from error
+        source = str(error.source).replace(str(part.path), url)
+        raise CamcaffeError(source, error.found, error.expected) from error
 
 
 class _BrokenOff(Exception):
