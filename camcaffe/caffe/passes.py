@@ -90,6 +90,10 @@ class Memory:
         self._network, self._training, self._make_engine = network, training, make_engine
         self._inputs = {name: np.zeros(shape, np.float32) for name, shape in network.inputs.items()}
         self._shapes = dict(infer_shapes(network).blobs)
+        # In Caffe the copies that a Split layer makes are one memory; their diffs are not.
+        self._original = {
+            top: layer.bottoms[0] for layer in network.layers if layer.type == "Split" for top in layer.tops
+        }
         self._data, self._diffs = _Results(), _Results()
         self._parts, self._engines = {}, {}
         self._forward_pass = None  # (first layer, last layer, inputs)
@@ -105,6 +109,7 @@ class Memory:
         """The values of a blob or parameter; zeros before the first pass."""
         if isinstance(key, tuple):
             return self.parameters.data(key)
+        key = self._original.get(key, key)
         if key in self._inputs:
             return self._inputs[key]
         return self._data.get(key, lambda: np.zeros(self._shapes[key], np.float32))

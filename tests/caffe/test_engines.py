@@ -9,6 +9,7 @@ import pytest
 from camcaffe.caffe import engines
 from camcaffe.caffe.net import Net
 from camcaffe.caffe.network import read_network
+from camcaffe.caffe.prototxt import net_to_text, read_prototxt
 from camcaffe.errors import CamcaffeError
 from camcaffe.matlab import loadmat, read_rgb
 from camcaffe.ten_crop import prepare_image
@@ -366,6 +367,51 @@ def test_squeezenet_cam_of_real_caffe(reference, engine):
         assert np.abs(array - true).max() < 1e-5 * np.abs(true).max(), name
     ranking = found["prob"].mean(axis=0).argsort()[::-1]
     np.testing.assert_array_equal(ranking[:20], wanted["prob"].mean(axis=0).argsort()[::-1][:20])
+
+
+def _random_net(prototxt, engine):
+    """The net with one image at a time and weights that keep the values' size from layer to layer."""
+    net = Net(prototxt, engine=engine)
+    rng = np.random.default_rng(4)
+    for blobs in net.params.values():
+        shape = blobs[0].shape
+        # The classifier's scores stay small: a probability of 1 would hide what it is made of.
+        scale = np.sqrt(2 / np.prod(shape[1:])) * (0.02 if len(shape) == 2 else 1)
+        blobs[0].data[...] = scale * rng.standard_normal(shape, np.float32)
+        blobs[1].data[...] = 0.1 * rng.standard_normal(blobs[1].shape, np.float32)
+    return net
+
+
+def _originals(reference, folder):
+    """The original prototxts; the one to train with, with an input for data and without its loss."""
+    paths = sorted((reference / "cam_repo").glob("deploy_*.prototxt"))
+    message = read_prototxt(reference / "cam_repo" / "train_val_googlenetCAM.prototxt")
+    kept = [layer for layer in message.layer if "label" not in [*layer.bottom, *layer.top]]
+    del message.layer[:]
+    data = message.layer.add(name="data", type="Input", top=["data"])
+    data.input_param.shape.add(dim=[1, 3, 224, 224])
+    message.layer.extend(kept)
+    trunk = folder / "train_val_trunk.prototxt"
+    trunk.write_text(net_to_text(message))
+    return [*paths, trunk]
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("engine", ALL[1:])
+def test_original_prototxts_agree_with_real_caffe(reference, tmp_path, engine):
+    pytest.importorskip("caffe.pycaffe")
+    paths = _originals(reference, tmp_path)
+    assert len(paths) == 5
+    for path in paths:
+        nets = [_random_net(path, name) for name in ("pycaffe", engine)]
+        shape = (1, *nets[0].blobs["data"].shape[1:])
+        data = 50 * np.random.default_rng(5).standard_normal(shape, np.float32)
+        conv = list(nets[0].params)[-2]
+        true, found = (net.forward(blobs=[conv], data=data) for net in nets)
+        assert len(true) == 2
+        for name in true:
+            error = np.abs(found[name] - true[name]).max() / np.abs(true[name]).max()
+            assert error < 1e-4, (path.name, name)
 
 
 def test_unknown_engine():

@@ -178,6 +178,9 @@ def _load(network: Network):
         # The network is filtered already; its level and stages are not known here.
         layer.ClearField("include")
         layer.ClearField("exclude")
+        # Each layer has its own of the arrays that it shares: so each has its own gradient.
+        for param in layer.param:
+            param.ClearField("name")
     text = net_to_text(message)
     try:
         # Caffe itself would end the process.
