@@ -256,7 +256,7 @@ def test_data_layers_need_shapes():
             [(1, 3)],
             "axis 2 on the shape",
         ),
-        ('type: "Eltwise"', [(1, 3), (1, 4)], r"\(1, 3\), \(1, 4\)\); expected one shape"),
+        ('type: "Eltwise"', [(1, 3), (1, 4)], r"shapes \(1, 3\), \(1, 4\); expected one shape"),
         ('type: "Eltwise" eltwise_param { coeff: 1 }', [(1, 3), (1, 3)], "1 coeff for 2 bottoms"),
         ('type: "Concat"', [(1, 3, 2), (1, 3, 3)], "differ in axis 1 only"),
         (

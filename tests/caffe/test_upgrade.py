@@ -122,7 +122,8 @@ ODDITIES = {
           new_width: 2 rand_skip: 1 } top: "a" }
         layers { layer { name: "w" type: "window_data" source: "s" batchsize: 4 det_fg_threshold: 0.1
           det_bg_threshold: 0.2 det_fg_fraction: 0.3 det_context_pad: 4 det_crop_mode: "square" } top: "b" }
-        layers { layer { name: "h" type: "hdf5_data" source: "s" batchsize: 4 scale: 2 shuffle_images: true } top: "c" }
+        layers { layer { name: "h" type: "hdf5_data" source: "s" batchsize: 4 scale: 2
+          shuffle_images: true } top: "c" }
         layers { layer { name: "o" type: "hdf5_output" hdf5_output_param { file_name: "f" } } bottom: "c" }
         layers { layer { name: "l" type: "infogain_loss" source: "s" } bottom: "a" bottom: "b" top: "l" }""",
     "V0 settings of other types": """
