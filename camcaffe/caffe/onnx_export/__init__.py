@@ -6,9 +6,12 @@ Blobs keep their names. A layer that works in place makes a new tensor; its blob
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from google.protobuf.message import EncodeError
 
+from camcaffe import files
 from camcaffe._version import __version__
 from camcaffe.caffe.engines import unsupported
 from camcaffe.caffe.network import Network
@@ -16,6 +19,7 @@ from camcaffe.caffe.onnx_export import layers, windows
 from camcaffe.caffe.onnx_export.graph import Dims, Graph, OpenBatch, Step, Unsupported
 from camcaffe.caffe.shapes import Shapes, infer_shapes
 from camcaffe.errors import CamcaffeError
+from camcaffe.files import PathLike
 
 # ONNX Runtime reads these from 1.8 on; nothing newer is needed.
 OPSET, IR_VERSION = 13, 7
@@ -69,7 +73,7 @@ def to_onnx(
     blobs: Sequence[str] = (),
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
-    metadata: Mapping[str, str] | None = None,
+    caffemodel: PathLike | None = None,
     converters: Mapping = LAYERS,
 ):
     """The part of a net behind `blobs` as an ONNX model.
@@ -80,7 +84,7 @@ def to_onnx(
         blobs: the blobs that become the model's outputs; none: the net's outputs.
         input_shapes: the inputs' shapes, where they differ from the network's. The model's inputs have them,
             but for the first dimension, which is left open ("N") where the net does not depend on it.
-        metadata: what the model's metadata says beside the names of the net and its prototxt.
+        caffemodel: where the weights are from, for the model's metadata.
         converters: layer type -> function; `LAYERS`, or a variation of it.
 
     Returns:
@@ -123,7 +127,44 @@ def to_onnx(
         producer_version=__version__,
     )
     model.ir_version = IR_VERSION
-    helper.set_model_props(model, {"net": network.name, "prototxt": network.source, **(metadata or {})})
+    names = {"net": network.name, "prototxt": Path(network.source).name}
+    if caffemodel is not None:
+        names["caffemodel"] = Path(caffemodel).name
+    helper.set_model_props(model, names)
+    return model
+
+
+def write_onnx(
+    path: PathLike,
+    network: Network,
+    weights: Mapping[str, Sequence[np.ndarray]],
+    blobs: Sequence[str] = (),
+    caffemodel: PathLike | None = None,
+):
+    """Write the part of a net behind `blobs` as an ONNX file, checked by `onnx.checker`.
+
+    Args:
+        path: where to; written whole or not at all.
+        network: as in `to_onnx`, like the rest.
+        weights: layer name -> its parameters.
+        blobs: the model's outputs; none: the net's.
+        caffemodel: where the weights are from, for the metadata.
+
+    Returns:
+        The onnx.ModelProto.
+
+    Raises:
+        CamcaffeError: as `to_onnx`; the model exceeds protobuf's 2 GB; the file cannot be written.
+    """
+    import onnx
+
+    model = to_onnx(network, weights, blobs, caffemodel=caffemodel)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        data = model.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise CamcaffeError(path, f"the weights do not fit an ONNX file ({error})") from error
+    files.write_bytes(path, data)
     return model
 
 

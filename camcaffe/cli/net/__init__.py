@@ -10,6 +10,7 @@ COMMANDS = {
     "show": ("show", "Layers, shapes, parameters and multiply-adds of a net."),
     "upgrade": ("upgrade", "Write a net of any version in Caffe's present form."),
     "head": ("head", "Where a net's class activation maps come from."),
+    "to-onnx": ("to_onnx", "Write a net as an ONNX model."),
     "diff": ("diff", "Compare two nets layer by layer."),
 }
 
