@@ -23,8 +23,5 @@ def contour_boxes(mask: np.ndarray) -> np.ndarray:
     inner = mask[1:-1, 1:-1]
     if not inner.size:
         return np.empty((0, 4), dtype=np.int64)
-    x, y, width, height = cv2.boundingRect(inner)
-    contours, _ = cv2.findContours(
-        inner[y : y + height, x : x + width], cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x + 1, y + 1)
-    )
+    contours, _ = cv2.findContours(inner, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(1, 1))
     return np.array([cv2.boundingRect(contour) for contour in contours], dtype=np.int64).reshape(-1, 4)

@@ -31,12 +31,13 @@ def keep_inside(mask: np.ndarray) -> None:
     Args:
         mask: (H, W) uint8, 0 or 255.
     """
-    import cv2
-
-    x, y, width, height = cv2.boundingRect(mask)
+    # cv2.boundingRect would serve, but OpenCV 4.5's can be too small for masks at the left edge.
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return
     # One pixel around the bounding box is enough: for each mask pixel it holds a nearest outside pixel.
-    window = mask[max(y - 1, 0) : y + height + 1, max(x - 1, 0) : x + width + 1]
-    if cv2.countNonZero(window) not in (0, mask.size):
+    window = mask[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    if not window.all():
         window[:] = _eroded(window, _limit_of_mask(window))
 
 
