@@ -9,6 +9,7 @@ VERSION = {}
 exec((ROOT / "camcaffe" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
 EXTRAS = {
+    "torch": ["torch>=2.1"],
     "test": ["pytest>=7.0", "pytest-xdist>=2.5", "hypothesis>=6.30"],
     "dev": ["ruff>=0.6"],
 }

@@ -166,7 +166,7 @@ VARIANTS = (
             "kernel_size: 5 stride: 1 pad: 2",
         )
     ),
-    _V("Pooling", "pool: MAX kernel_size: 3 stride: 2 pad: 1", tops=("y", "places")),
+    _V("Pooling", "pool: MAX kernel_size: 3 stride: 2 pad: 1", tops=("y", "places"), ties=True),
     *(_V("SPP", f"pyramid_height: {height} pool: {pool}") for height in (1, 3) for pool in ("MAX", "AVE")),
     *(
         _V(kind, f"num_output: 6 {options}")

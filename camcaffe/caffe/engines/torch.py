@@ -111,7 +111,7 @@ class Engine:
         import torch
 
         with _settings(self._threads), torch.inference_mode():
-            values = {name: self._tensor(array) for name, array in inputs.items()}
+            values = {name: _channels_last(self._tensor(array)) for name, array in inputs.items()}
             for layer, dead in self._plan(blobs):
                 values.update(zip(layer.tops, self._run(layer, values, self._params.get(layer.name, ()))))
                 for blob in dead:
@@ -208,6 +208,13 @@ def _usable_device(name: str):
         found = f"{name!r} cannot be used: {str(error).splitlines()[0]}"
         raise CamcaffeError("device", found, "a device that PyTorch has here, such as cpu") from error
     return device
+
+
+def _channels_last(tensor):
+    # The same values in the order of memory in which PyTorch pools several times as fast.
+    import torch
+
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
 def _array(tensor) -> np.ndarray:

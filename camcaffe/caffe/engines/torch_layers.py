@@ -75,7 +75,7 @@ def _max_pool_with_places(x: Tensor, window: Geometry) -> list[Tensor]:
     padded = _padded(x, window, _LOWEST)
     top, place = F.max_pool2d(padded, window.kernel, window.stride, return_indices=True)
     row, column = place // padded.shape[3] - window.pad[0], place % padded.shape[3] - window.pad[1]
-    return [top, (row * x.shape[3] + column).to(x.dtype)]
+    return [top, (row * x.shape[3] + column).float()]
 
 
 def _average_pool(x: Tensor, window: Geometry) -> Tensor:
@@ -132,9 +132,10 @@ def lrn(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:
     options = layer.message.lrn_param
     size = options.local_size
     if options.norm_region == options.ACROSS_CHANNELS:
-        squares = F.pad((x * x).flatten(2), (0, 0, size // 2, size // 2))
-        channels = x.shape[1]
-        total = sum(squares[:, start : start + channels] for start in range(size)).reshape(x.shape)
+        squares, channels = F.pad(x * x, (0, 0, 0, 0, size // 2, size // 2)), x.shape[1]
+        total = squares[:, :channels].clone()
+        for start in range(1, size):
+            total += squares[:, start : start + channels]
         return [x * (options.k + options.alpha / size * total) ** -options.beta]
     mean = F.avg_pool2d(x * x, size, 1, size // 2)
     return [x * (1 + options.alpha * mean) ** -options.beta]
@@ -285,7 +286,7 @@ def argmax(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:
     has_axis = options.HasField("axis")
     rows, axis = (x, options.axis) if has_axis else (x.flatten(1), 1)
     values, order = rows.flip(axis).sort(dim=axis, descending=True, stable=True)
-    indices = (rows.shape[axis] - 1 - order).to(x.dtype)
+    indices = (rows.shape[axis] - 1 - order).float()
     best = [part.narrow(axis, 0, options.top_k) for part in (indices, values)]
     if has_axis:
         return [best[options.out_max_val]]
