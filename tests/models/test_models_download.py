@@ -10,6 +10,7 @@ from camcaffe.caffe.surgery import rename_layers
 from camcaffe.caffe.weights import fill_weights
 from camcaffe.models import MODELS, deploy_prototxt, find_model, home, model_files
 from camcaffe.models.download import download
+from camcaffe.models.written import deploy_text
 
 MEAN = "ilsvrc_2012_mean.mat"
 PAGE = b"<!DOCTYPE html><title>Moved</title>"
@@ -53,9 +54,8 @@ def caffemodels(tmp_path_factory):
     def make(name):
         if name not in made:
             folder = tmp_path_factory.mktemp("random")
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("CAMCAFFE_HOME", str(folder))
-                network = read_network(deploy_prototxt(name))
+            (folder / "deploy.prototxt").write_text(deploy_text(name))
+            network = read_network(folder / "deploy.prototxt")
             weights = fill_weights(network, infer_shapes(network), seed=3)
             write_caffemodel(folder / "random.caffemodel", network, weights)
             made[name] = (folder / "random.caffemodel").read_bytes()

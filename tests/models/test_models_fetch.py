@@ -1,13 +1,17 @@
+import gc
 import json
+import os
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from loopback_server import Server, breaks_off, chunked, serve, status, without_proxies
 
+import camcaffe
 from camcaffe import CamcaffeError
 from camcaffe.models import fetch as fetching
 from camcaffe.models.fetch import fetch
@@ -266,7 +270,7 @@ def test_redirects_are_followed_with_the_range(server, tmp_path):
 
 
 # urllib leaves the socket open where it cannot read the new address.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     "location", ["/net.caffemodel", "file:///etc/passwd", "ftp://127.0.0.1:1/x", "http://[", ""]
 )
@@ -275,6 +279,7 @@ def test_redirects_that_lead_nowhere(server, tmp_path, location):
     with pytest.raises(CamcaffeError, match="cannot be downloaded; http://127"):
         run(server, tmp_path / "net.caffemodel")
     assert names(tmp_path) == []
+    gc.collect()
 
 
 def test_a_server_that_hangs_is_given_up(server, tmp_path):
@@ -350,22 +355,24 @@ def test_a_folder_that_is_not_there(server, tmp_path):
         run(server, tmp_path / "no" / "net.caffemodel")
 
 
-def test_a_full_disk_keeps_what_fits(server, tmp_path):
-    pytest.importorskip("resource")
+def python(server, folder, before=""):
+    """Fetch in a process of its own."""
     code = f"""
         import pathlib, resource
         from camcaffe.models.fetch import fetch
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        {before}
         fetch(["{server.url("net.caffemodel")}"], pathlib.Path("net.caffemodel"), lambda path: None, pause=0)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stderr.splitlines()[-1].endswith("net.caffemodel: cannot be written: file too large")
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(camcaffe.__file__).parents[1])}
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_full_disk_keeps_what_fits(server, tmp_path):
+    pytest.importorskip("resource")
+    process = python(server, tmp_path, "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))")
+    _, errors = process.communicate(timeout=30)
+    assert errors.splitlines()[-1].endswith("net.caffemodel: cannot be written: file too large")
     assert (tmp_path / "net.caffemodel.part").read_bytes() == DATA[:150_000]
     run(server, tmp_path / "net.caffemodel")
     assert server.requests[-1][1] == "bytes=150000-"
@@ -379,20 +386,15 @@ def test_killed_it_goes_on_when_called_again(server, tmp_path):
         arrived.set()
         server.released.wait(20)
 
-    code = f"""
-        import pathlib
-        from camcaffe.models.fetch import fetch
-        fetch(["{server.url("net.caffemodel")}"], pathlib.Path("net.caffemodel"), lambda path: None, pause=0)
-    """
     server.plan = [stall]
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path)
+    process = python(server, tmp_path)
     assert arrived.wait(20)
     for _ in range(200):
         if (tmp_path / "net.caffemodel.part").stat().st_size:
             break
         server.released.wait(0.01)
     process.kill()
-    process.wait()
+    process.communicate()
     kept = (tmp_path / "net.caffemodel.part").read_bytes()
     assert kept
     assert DATA.startswith(kept)
