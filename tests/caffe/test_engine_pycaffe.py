@@ -133,6 +133,18 @@ def test_layers_that_would_reach_outside_are_refused(layer_type):
         pycaffe.Engine(network_from(layers, {"data": (1, 2)}), {})
 
 
+def test_what_would_end_the_process_is_refused():
+    layers = layer_text("Pooling", "pool: STOCHASTIC kernel_size: 2")
+    with pytest.raises(
+        CamcaffeError, match="of type Pooling with pool: STOCHASTIC is beyond the engine pycaffe"
+    ):
+        pycaffe.Engine(network_from(layers, {"data": (1, 1, 4, 4)}), {})
+    layers = layer_text("Embed", "input_dim: 5 num_output: 2 bias_term: false")
+    engine = pycaffe.Engine(network_from(layers, {"data": (3,)}), {"layer": [np.ones((5, 2), np.float32)]})
+    with pytest.raises(CamcaffeError, match="layer 'layer' of type Embed has no gradient"):
+        engine.backward({"data": np.zeros(3, np.float32)}, {"y": np.ones((3, 2), np.float32)}, ["data"])
+
+
 def test_settings_that_it_does_not_have():
     with pytest.raises(CamcaffeError, match=r"engine pycaffe: float16 on cpu; expected float32 on cpu"):
         pycaffe.Engine(network_from(layer_text("ReLU"), {"data": (1, 2)}), {}, precision="float16")

@@ -111,6 +111,12 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def pools_stochastically(layer: Layer) -> bool:
+    """Whether the layer is a stochastic pooling, which Caffe itself has on GPUs only."""
+    options = {"Pooling": layer.message.pooling_param, "SPP": layer.message.spp_param}.get(layer.type)
+    return options is not None and options.pool == options.STOCHASTIC
+
+
 def unsupported(source: str, layer: Layer, engine: str, found: str = "") -> CamcaffeError:
     """The error of an engine that cannot run `layer`: which layer, of which type, and which engine could.
 

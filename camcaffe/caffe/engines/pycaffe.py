@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from camcaffe.caffe import messages
-from camcaffe.caffe.engines import Variable, unsupported
+from camcaffe.caffe.engines import Variable, pools_stochastically, unsupported
 from camcaffe.caffe.network import Network
 from camcaffe.caffe.prototxt import net_to_text
 from camcaffe.errors import CamcaffeError
@@ -69,8 +69,8 @@ LAYERS = (
     "Tile",
 )
 
-# Caffe has no backward pass for these, and would end the process.
-_WITHOUT_GRADIENT = ("Accuracy", "ArgMax", "Threshold")
+# Caffe would end the process in the backward pass of these: they have none, or none by one of their bottoms.
+_WITHOUT_GRADIENT = ("Accuracy", "ArgMax", "BatchReindex", "Embed", "Filter", "Threshold")
 
 
 def version() -> str | None:
@@ -114,6 +114,8 @@ class Engine:
         for layer in network.layers:
             if layer.type not in able:
                 raise unsupported(network.source, layer, self.name)
+            if pools_stochastically(layer):
+                raise unsupported(network.source, layer, self.name, "pool: STOCHASTIC")
         self._network = network
         self._net = _load(network)
         for layer, arrays in weights.items():

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from camcaffe.caffe.engines import PRECISIONS, Variable, available_cpus, unsupported
+from camcaffe.caffe.engines import PRECISIONS, Variable, available_cpus, pools_stochastically, unsupported
 from camcaffe.caffe.network import Layer, Network
 from camcaffe.errors import CamcaffeError
 
@@ -189,12 +189,11 @@ class Engine:
 
 def _option_beyond(layer: Layer) -> str:
     # The option that the layer's function does not know, for the error.
-    message = layer.message
-    pool = {"Pooling": message.pooling_param, "SPP": message.spp_param}.get(layer.type)
-    if pool is not None and pool.pool == pool.STOCHASTIC:
+    if pools_stochastically(layer):
         return "pool: STOCHASTIC"
-    if layer.type in ("Convolution", "Deconvolution") and message.convolution_param.axis != 1:
-        return f"axis: {message.convolution_param.axis}"
+    axis = layer.message.convolution_param.axis
+    if layer.type in ("Convolution", "Deconvolution") and axis != 1:
+        return f"axis: {axis}"
     return ""
 
 
