@@ -4,7 +4,7 @@ import pytest
 
 from camcaffe import CamcaffeError
 from camcaffe.caffe.network import read_network
-from camcaffe.caffe.prototxt import read_prototxt, read_solver
+from camcaffe.caffe.prototxt import net_to_text, read_prototxt, read_solver
 from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.models import MODELS, class_labels
 from camcaffe.models.written import DESCRIPTIONS, all_texts, deploy_text, write_models
@@ -160,12 +160,45 @@ def test_a_deploy_text_by_a_name_that_there_is_not():
         deploy_text("resnet")
 
 
+SMALL = [name for name in MODELS if FACTS[name][0] < 100_000_000]
+
+
 @pytest.mark.pycaffe
-@pytest.mark.parametrize("name", [name for name in MODELS if FACTS[name][0] < 100_000_000])
-def test_real_caffe_reads_the_deploy_net(written, name):
+@pytest.mark.parametrize("name", SMALL)
+def test_real_caffe_builds_the_deploy_net(written, name):
     caffe = pytest.importorskip("caffe")
     net = caffe.Net(str(written / MODELS[name].deploy), caffe.TEST)
     assert sum(blob.data.size for blobs in net.params.values() for blob in blobs) == FACTS[name][0]
+
+
+@pytest.mark.pycaffe
+@pytest.mark.parametrize("name", SMALL)
+def test_real_caffe_builds_the_training_net(written, tmp_path, name):
+    caffe = pytest.importorskip("caffe")
+    net = read_prototxt(written / f"train_val_{name}.prototxt")
+    size = MODELS[name].input_size
+    del net.layer[:2]  # the LMDBs; two images stand in for them
+    net.input.extend(["data", "label"])
+    net.input_shape.add(dim=[2, 3, size, size])
+    net.input_shape.add(dim=[2])
+    (tmp_path / "net.prototxt").write_text(net_to_text(net))
+    for phase in (caffe.TRAIN, caffe.TEST):
+        built = caffe.Net(str(tmp_path / "net.prototxt"), phase)
+        losses = [layer.type for layer in built.layers if layer.type == "SoftmaxWithLoss"]
+        assert len(losses) == (3 if name == "googlenet" else 1)
+        assert {"loss", "loss3/loss3"} & set(built.outputs)
+        accuracies = [layer.type for layer in built.layers if layer.type == "Accuracy"]
+        assert bool(accuracies) == (phase == caffe.TEST)
+
+
+@pytest.mark.pycaffe
+def test_real_caffe_reads_the_solvers(written):
+    caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2")
+    from google.protobuf import text_format
+
+    for path in written.glob("solver_*.prototxt"):
+        solver = text_format.Parse(path.read_text(), caffe_pb2.SolverParameter())
+        assert (written / solver.net).is_file()
 
 
 def _count(shape):
