@@ -141,6 +141,14 @@ def test_pictures_too_small_for_the_margin(shape, box):
     assert box in dt_boxes(np.full(shape, 255, dtype=np.uint8)).tolist()
 
 
+def test_boxes_beside_the_right_and_bottom_edge_have_negative_sizes():
+    gray = np.zeros((60, 80), dtype=np.uint8)
+    gray[20:30, 76:79] = 50
+    assert dt_boxes(gray).tolist() == [[75, 20, -1, 10]]
+    gray[57, 40:44] = 50
+    assert dt_boxes(gray).tolist() == [[40, 55, 4, -2]]  # the merge drops the other: no overlap is less
+
+
 def test_clipping_uses_the_unclipped_position_for_the_size():
     boxes = np.array([[58, 39, 2, 3], [10, 20, 49, 15], [57, 0, 3, 40]])
     assert clipped(boxes, (40, 60)).tolist() == [[55, 35, -3, -4], [10, 20, 45, 15], [55, 0, -2, 35]]

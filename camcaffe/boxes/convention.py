@@ -15,8 +15,8 @@ from camcaffe.errors import CamcaffeError
 def xywh_to_corners(boxes: np.ndarray) -> np.ndarray:
     """Boxes as corners.
 
-    A negative size, which the original's clipping gives in pictures under 6 pixels, counts to the left
-    or upwards, so that xmin <= xmax and ymin <= ymax always hold, as in `generate_bbox.m`.
+    A negative size, which the original's clipping gives beside the right and bottom edge, counts to the
+    left or upwards, so that xmin <= xmax and ymin <= ymax always hold, as in `generate_bbox.m`.
 
     Args:
         boxes: (..., 4) xywh, integer or floating-point.

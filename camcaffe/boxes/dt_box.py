@@ -32,9 +32,9 @@ def dt_boxes(gray: np.ndarray, thresholds: Sequence[int] = DEFAULT_THRESHOLDS) -
 
     Quirks of the original, kept: thresholds that do not count are replaced in silence (see
     `accepted_thresholds`); the picture's one-pixel border never belongs to a part (`contour_boxes`);
-    x, y, w and h end at least 5 pixels before the right and bottom edge, so that in pictures under 6
-    pixels they can be negative; boxes of equal area come in the order of libstdc++'s `std::sort`; the
-    merge spares the box behind each that it drops.
+    boxes end at least 5 pixels before the right and bottom edge, so that those within 5 pixels of it have
+    a negative size (and in pictures under 5 pixels a negative x or y); boxes of equal area come in the
+    order of libstdc++'s `std::sort`; the merge spares the box behind each that it drops.
 
     Args:
         gray: (H, W) uint8 heat map.
@@ -107,7 +107,7 @@ def clipped(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         shape: (height, width) of the picture.
 
     Returns:
-        (n, 4) xywh; where the picture leaves no room, the negative upper bound itself.
+        (n, 4) xywh; where the picture leaves no room, a negative number.
     """
     room = np.array([shape[1], shape[0]]) - _MARGIN
     position, size = boxes[:, :2], boxes[:, 2:]

@@ -16,6 +16,7 @@ import numpy as np
 
 # Pixels a side of the coarse transform's cells: large ones leave more to tighten, small ones to transform.
 _CELL = 6
+_OFFSETS = np.indices((_CELL, _CELL)).reshape(2, 1, -1)
 # The distance between two pixels differs from that between the corners of their cells by at most this.
 _SLACK = sqrt(2) * (_CELL - 1)
 # OpenCV's distances are float32.
@@ -92,8 +93,7 @@ def _cell_distances(mask: np.ndarray) -> np.ndarray:
 
 def _pixels(rows: np.ndarray, columns: np.ndarray, shape: tuple) -> np.ndarray:
     """The pixels of the cells, as (2, n) rows and columns; without those beyond the picture's edge."""
-    offsets = np.indices((_CELL, _CELL)).reshape(2, 1, -1)
-    pixels = (np.stack([rows, columns])[..., None] * _CELL + offsets).reshape(2, -1)
+    pixels = (np.stack([rows, columns])[..., None] * _CELL + _OFFSETS).reshape(2, -1)
     return pixels[:, (pixels[0] < shape[0]) & (pixels[1] < shape[1])]
 
 
