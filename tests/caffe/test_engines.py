@@ -3,6 +3,9 @@
 The formulas themselves are held against real Caffe wherever the engine pycaffe can run.
 """
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -417,3 +420,57 @@ def test_original_prototxts_agree_with_real_caffe(reference, tmp_path, engine):
 def test_unknown_engine():
     with pytest.raises(CamcaffeError, match=r"engine: unknown name 'tensorrt'; expected auto, pycaffe, onnx"):
         engines.choose("tensorrt")
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Make modules fail to import."""
+    monkeypatch.delenv("CAMCAFFE_ENGINE", raising=False)
+
+    def hide(*names):
+        for name in names:
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return hide
+
+
+def test_auto_takes_real_caffe_first(without):
+    expected = "onnx" if engines.load("pycaffe").version() is None else "pycaffe"
+    assert engines.choose().Engine.name == expected
+
+
+def test_auto_without_caffe_is_onnx(without):
+    pytest.importorskip("onnxruntime")
+    without("caffe")
+    assert engines.choose().Engine.name == "onnx"
+
+
+def test_the_environment_chooses(without, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("CAMCAFFE_ENGINE", "openvino")
+    assert engines.choose("auto").Engine.name == "openvino"
+    monkeypatch.setenv("CAMCAFFE_ENGINE", "")
+    assert engines.choose("auto").Engine.name != "openvino"
+    monkeypatch.setenv("CAMCAFFE_ENGINE", "tensorrt")
+    with pytest.raises(CamcaffeError, match="unknown name 'tensorrt'"):
+        engines.choose("auto")
+
+
+@pytest.mark.parametrize("name", ["auto", *engines.ENGINES])
+def test_a_missing_library_is_told_with_its_cure(without, name):
+    without("caffe", "onnxruntime", "openvino", "torch", "cv2")
+    with pytest.raises(
+        CamcaffeError, match=r"engine \w+: its library cannot be imported; expected .*install"
+    ):
+        engines.choose(name)
+
+
+def test_unsupported_names_who_could():
+    layer = SimpleNamespace(name="accuracy", type="Accuracy")
+    error = engines.unsupported("net.prototxt", layer, "onnx")
+    line = "layer 'accuracy' of type Accuracy is beyond the engine onnx; expected the engine pycaffe"
+    assert str(error) == f"net.prototxt: {line}"
+    error = engines.unsupported("net.prototxt", SimpleNamespace(name="l", type="LSTM"), "torch", "an option")
+    assert "layer 'l' of type LSTM with an option is beyond the engine torch; expected no such layer" in str(
+        error
+    )
