@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from camcaffe import files
 from camcaffe.caffe.caffemodel import read_caffemodel, write_caffemodel
-from camcaffe.caffe.network import read_network
+from camcaffe.caffe.network import Network, read_network
 from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.surgery import convolution_to_inner_product, rename_layers
 from camcaffe.caffe.weights import load_weights
@@ -37,15 +37,15 @@ def download(name: str, *, timeout: float = TIMEOUT, pause: float = 1.0) -> Mode
             a file cannot be written.
     """
     model = find_model(name)
-    files.make_folder(home())
+    network = read_network(deploy_prototxt(name))
 
     def accept(path: Path) -> None:
-        _accept(model, path)
+        _accept(model, network, path)
 
     if not model.made_from:
         _bring(model.weights, accept, timeout, pause)
     elif _problem(model.weights, accept):
-        _operate(model, download(model.made_from, timeout=timeout, pause=pause))
+        _operate(model, network, download(model.made_from, timeout=timeout, pause=pause))
     _bring(model.mean, lambda path: _check_sum(path, model.mean.checksum), timeout, pause)
     return model_files(name)
 
@@ -90,12 +90,11 @@ def _check_sum(path: Path, checksum: str) -> None:
         raise CamcaffeError(path, f"the file's {algorithm} is {digest}", wanted)
 
 
-def _accept(model: Model, path: Path) -> None:
+def _accept(model: Model, network: Network, path: Path) -> None:
     """See that a caffemodel is the model's; give its layers the names that they have here."""
     if model.weights.checksum:
         _check_sum(path, model.weights.checksum)
         return
-    network = read_network(deploy_prototxt(model.name))
     published = read_caffemodel(path)
     weights = rename_layers(published, model.layer_names)
     if weights.keys() != published.keys():
@@ -110,11 +109,10 @@ def _accept(model: Model, path: Path) -> None:
     load_weights(network, shapes, path)
 
 
-def _operate(model: Model, source: ModelFiles) -> None:
+def _operate(model: Model, network: Network, source: ModelFiles) -> None:
     """Make a model's weights of another's, whose class maps come from a 1x1 convolution of the maps' name."""
-    weights = convolution_to_inner_product(
-        read_caffemodel(source.caffemodel), source.model.cam_blob, model.fc
-    )
+    published = read_caffemodel(source.caffemodel)
+    weights = convolution_to_inner_product(published, source.model.cam_blob, model.fc)
     target = home() / model.weights.files[0]
-    write_caffemodel(target, read_network(deploy_prototxt(model.name)), weights)
-    _accept(model, target)
+    write_caffemodel(target, network, weights)
+    _accept(model, network, target)

@@ -197,8 +197,10 @@ def _open(url: str, start: int, note: dict, sink: IO[bytes], timeout: float) -> 
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
-        with error:
-            line = f"{error.code} {error.reason}"
+        error.close()
+        line = f"{error.code} {http.client.responses.get(error.code, '')}".strip()
+        if error.code < 400:
+            raise CamcaffeError(url, f"redirected to nowhere ({line})") from error
         if error.code == 416 and start:
             sink.truncate(0)
         elif error.code != 429 and error.code < 500:
