@@ -9,6 +9,7 @@ VERSION = {}
 exec((ROOT / "camcaffe" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
 EXTRAS = {
+    "openvino": ["openvino>=2023.1.0"],
     "torch": ["torch>=2.1"],
     "test": ["pytest>=7.0", "pytest-xdist>=2.5", "hypothesis>=6.30"],
     "dev": ["ruff>=0.6"],
@@ -29,6 +30,8 @@ setup(
         "scipy>=1.6.0",
         "opencv-python-headless>=4.5.1",
         "h5py>=3.1.0",
+        "onnx>=1.11.0",
+        "onnxruntime>=1.10.0",
         "protobuf>=3.12.4",
         "Pillow>=9.0.0",
         "click>=7.1.2",
