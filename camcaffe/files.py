@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +79,13 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+# The mask can only be read by setting it; two threads at once would read each other's zero.
+_umask_lock = threading.Lock()
+
+
 def _umask() -> int:
     # mkstemp makes private files; the finished file gets the mode that open() would have given it.
-    mask = os.umask(0)
-    os.umask(mask)
+    with _umask_lock:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

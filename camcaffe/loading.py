@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from camcaffe.caffe import engines
 from camcaffe.caffe.head import find_head
 from camcaffe.caffe.mean import read_mean
 from camcaffe.caffe.net import Net
@@ -12,6 +17,59 @@ from camcaffe.files import PathLike
 from camcaffe.labels import read_labels
 from camcaffe.model import Model
 from camcaffe.models import class_labels, model_files
+
+if TYPE_CHECKING:
+    from camcaffe.backprop import Backprop
+
+
+@dataclass(frozen=True)
+class NetFiles:
+    """What a net is loaded from.
+
+    Attributes:
+        prototxt: the deploy net.
+        caffemodel: its weights.
+        mean: what is subtracted from images, as `camcaffe.caffe.mean.read_mean` reads it.
+        labels: its class list; None: neither a file nor the registry tells.
+    """
+
+    prototxt: PathLike
+    caffemodel: PathLike
+    mean: PathLike
+    labels: tuple[str, ...] | None
+
+    @classmethod
+    def find(
+        cls,
+        name: str | None = None,
+        prototxt: PathLike | None = None,
+        caffemodel: PathLike | None = None,
+        mean: PathLike | None = None,
+        labels: PathLike | None = None,
+    ) -> NetFiles:
+        """Those of a name from the registry, each of which can be given instead; see `load`.
+
+        Raises:
+            CamcaffeError: unknown name; a file is missing (the line says which command brings it).
+        """
+        known = None
+        if not (prototxt and caffemodel and mean):
+            if name is None:
+                raise CamcaffeError(
+                    "model", "no name, and not all of prototxt, caffemodel and mean", "either"
+                )
+            known = model_files(name)
+        if labels is not None:
+            names = read_labels(labels)
+        else:
+            names = None if known is None else class_labels(known.model.classes)
+        return cls(prototxt or known.prototxt, caffemodel or known.caffemodel, mean or known.mean, names)
+
+    def labels_of(self, net: Net, scores: str) -> tuple[str, ...]:
+        """The class list; "class 0", "class 1", ... for each of the scores where it is not known."""
+        if self.labels is not None:
+            return self.labels
+        return tuple(f"class {index}" for index in range(net.blobs[scores].shape[1]))
 
 
 def load(
@@ -47,19 +105,51 @@ def load(
         CamcaffeError: unknown name; a file is missing (the line says which command brings it) or does not
             fit; no CAM head.
     """
-    known = None
-    if not (prototxt and caffemodel and mean):
-        if name is None:
-            raise CamcaffeError("model", "no name, and not all of prototxt, caffemodel and mean", "either")
-        known = model_files(name)
-    prototxt = prototxt or known.prototxt
-    net = Net(prototxt, caffemodel or known.caffemodel, **engine)
-    network = read_network(prototxt)
+    found = NetFiles.find(name, prototxt, caffemodel, mean, labels)
+    net = Net(found.prototxt, found.caffemodel, **engine)
+    network = read_network(found.prototxt)
     head = find_head(network, infer_shapes(network), cam_blob, fc)
-    if labels is not None:
-        names = read_labels(labels)
-    elif known is not None:
-        names = class_labels(known.model.classes)
-    else:
-        names = [f"class {index}" for index in range(net.blobs[head.scores].shape[1])]
-    return Model(net, head, read_mean(mean or known.mean), names)
+    return Model(net, head, read_mean(found.mean), found.labels_of(net, head.scores))
+
+
+def load_backprop(
+    name: str | None = None,
+    *,
+    prototxt: PathLike | None = None,
+    caffemodel: PathLike | None = None,
+    mean: PathLike | None = None,
+    labels: PathLike | None = None,
+    engine: str = "auto",
+    **options,
+) -> Backprop:
+    """Load a classification net, with or without a CAM head, for the backprop baseline.
+
+    Args:
+        name: as for `load`, and so prototxt, caffemodel, mean and labels.
+        prototxt: the deploy net.
+        caffemodel: its weights.
+        mean: what is subtracted from images.
+        labels: the class list.
+        engine: one that has gradients; "auto": the first of them that is there.
+        **options: keyword arguments of `Net`: threads, precision, device.
+
+    Raises:
+        CamcaffeError: as `load`, but for the head; the engine has no gradients; no scores of classes.
+    """
+    from camcaffe.backprop import Backprop, score_blobs
+
+    found = NetFiles.find(name, prototxt, caffemodel, mean, labels)
+    net = Net(found.prototxt, found.caffemodel, engine=_with_gradients(engine), **options)
+    output, scores = score_blobs(read_network(found.prototxt))
+    return Backprop(net, output, scores, read_mean(found.mean), found.labels_of(net, output))
+
+
+def _with_gradients(engine: str) -> str:
+    able = [name for name in engines.ENGINES if engines.load(name).Engine.has_gradients]
+    if engine == "auto" and not os.environ.get("CAMCAFFE_ENGINE"):
+        there = [name for name in able if engines.load(name).version() is not None]
+        return (there or able)[0]
+    chosen = engines.choose(engine).Engine
+    if not chosen.has_gradients:
+        raise CamcaffeError(f"engine {chosen.name}", "it has no gradients", f"the engine {' or '.join(able)}")
+    return chosen.name

@@ -79,21 +79,9 @@ class Model:
     def __init__(self, net: Net, head: Head, mean: np.ndarray, labels: Sequence[str]):
         self.net, self.head, self.mean, self.labels = net, head, mean, tuple(labels)
         self._input = net.inputs[0]
-        shape = tuple(net.blobs[self._input].shape)
-        if (
-            len(net.inputs) != 1
-            or len(shape) != 4
-            or shape[1] != 3
-            or shape[2] != shape[3]
-            or shape[2] > IMAGE_SIZE
-        ):
-            raise CamcaffeError(
-                "net", f"input {self._input} of shape {shape}", "one input, N x 3 x size x size, up to 256"
-            )
-        self.crop_size = shape[2]
-        classes = net.blobs[head.scores].shape[1]
-        if classes != len(self.labels):
-            raise CamcaffeError("labels", f"{len(self.labels)} for a net of {classes} classes", "one a class")
+        self.crop_size = crop_size(net)
+        check_labels(net, head.scores, self.labels)
+        classes = len(self.labels)
         # Class maps are weighed by one each: by themselves.
         self.weights = (
             np.eye(classes, dtype=np.float32)
@@ -153,11 +141,23 @@ class Model:
             classes: map these classes instead.
         """
         chosen = rank_classes(scores, top) if classes is None else self._known(classes)
-        maps = merge_ten_crop(class_activation_maps(conv, self.weights[chosen]), self.crop_size)
+        maps = self.merged_maps(conv, chosen)
         gray = heatmaps(maps, image.shape[:2])
         labels = tuple(self.labels[index] for index in chosen)
         boxes = tuple(dt_boxes(through_jpeg(one), AUTHORS_THRESHOLDS) for one in gray)
         return Result(image, chosen, labels, scores[chosen], maps, gray, boxes)
+
+    def merged_maps(self, conv: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+        """The class activation maps of one image, its ten crops merged.
+
+        Args:
+            conv: (10, units, h, w) features of its ten crops.
+            classes: K class indices from 0.
+
+        Returns:
+            (K, 256, 256) float32.
+        """
+        return merge_ten_crop(class_activation_maps(conv, self.weights[classes]), self.crop_size)
 
     def find_class(self, name: str) -> int:
         """The index of a class named by its index, its WNID or its whole label.
@@ -179,6 +179,38 @@ class Model:
         if wrong:
             raise CamcaffeError("class", f"{wrong[0]}", f"0 to {len(self.labels) - 1}")
         return np.asarray(classes, dtype=np.int64)
+
+
+def crop_size(net: Net) -> int:
+    """The size of the crops that a net takes: its input's height and width.
+
+    Raises:
+        CamcaffeError: the net has no single input of three colours and a square of at most 256 pixels.
+    """
+    name = net.inputs[0]
+    shape = tuple(net.blobs[name].shape)
+    if (
+        len(net.inputs) != 1
+        or len(shape) != 4
+        or shape[1] != 3
+        or shape[2] != shape[3]
+        or shape[2] > IMAGE_SIZE
+    ):
+        raise CamcaffeError(
+            "net", f"input {name} of shape {shape}", "one input, N x 3 x size x size, up to 256"
+        )
+    return shape[2]
+
+
+def check_labels(net: Net, scores: str, labels: Sequence[str]) -> None:
+    """Refuse labels that are not one for each class that the blob `scores` has.
+
+    Raises:
+        CamcaffeError: there are more or fewer.
+    """
+    classes = net.blobs[scores].shape[1]
+    if classes != len(labels):
+        raise CamcaffeError("labels", f"{len(labels)} for a net of {classes} classes", "one a class")
 
 
 def through_jpeg(gray: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -88,11 +89,26 @@ def merge_ten_crop(maps: np.ndarray, crop_size: int | None = None) -> np.ndarray
     # The maps are so small that dense products beat imresize's sparse ones.
     rows = resize_weights(maps.shape[2], size).toarray()
     columns = resize_weights(maps.shape[3], size).toarray()
-    merged = np.zeros((maps.shape[1], IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
-    for crop, place in zip(maps, ten_crops(size)):
-        # Double up to here and single from here on, each crop times 3 before it is added: so the
-        # original's sums come out to the last bit.
-        large = np.abs((rows @ crop @ columns.T).astype(np.float32)) * np.float32(3)
-        canvas = merged[:, place.y : place.y + size, place.x : place.x + size]
-        canvas += large[:, :, ::-1] if place.mirrored else large
+    # Double up to here and single from here on, each crop times 3 before it is added: so the
+    # original's sums come out to the last bit.
+    return add_ten_crop(np.abs((rows @ crop @ columns.T).astype(np.float32)) * np.float32(3) for crop in maps)
+
+
+def add_ten_crop(crops: Iterable[np.ndarray]) -> np.ndarray:
+    """Ten crops' values, each crop put back in its place and mirrored back, added up in order.
+
+    Args:
+        crops: ten (K, size, size) float32 arrays.
+
+    Returns:
+        (K, 256, 256) float32.
+    """
+    merged = None
+    for index, crop in enumerate(crops):
+        if merged is None:
+            places = ten_crops(crop.shape[-1])
+            merged = np.zeros((len(crop), IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
+        x, y, mirrored = places[index]
+        canvas = merged[:, y : y + crop.shape[1], x : x + crop.shape[2]]
+        canvas += crop[:, :, ::-1] if mirrored else crop
     return merged

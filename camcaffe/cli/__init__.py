@@ -14,6 +14,7 @@ from camcaffe.errors import CamcaffeError
 COMMANDS = {
     "demo": ("demo", "Class activation maps of one image, side by side."),
     "heatmap": ("heatmap", "Heat maps, overlays and boxes of many images."),
+    "localize": ("localize", "Classes and boxes of many images, in one file that a kill leaves whole."),
     "bbox": ("bbox", "Boxes of a heat map."),
     "net": ("net", "Look at Caffe nets and change them."),
     "models": ("models", "The networks: list them, bring their weights, write their prototxts."),

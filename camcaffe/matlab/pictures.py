@@ -39,11 +39,18 @@ _EXIF_ORIENTATION = 0x0112
 _pillow_limit = threading.Lock()
 
 
-def imread(path: files.PathLike, *, exif_rotation: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def imread(
+    path: files.PathLike,
+    *,
+    data: bytes | None = None,
+    exif_rotation: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """MATLAB's `imread`; a palette is applied, alpha is dropped, CMYK is converted to RGB.
 
     Args:
         path: a JPEG, PNG, BMP, TIFF, GIF or WebP file; of several frames, the first is read.
+        data: its content, where that has been read already; then `path` only names it in errors.
         exif_rotation: turn the picture as its EXIF tag says. MATLAB ignores the tag.
         max_pixels: refuse larger pictures before their pixels are unpacked.
 
@@ -53,7 +60,8 @@ def imread(path: files.PathLike, *, exif_rotation: bool = False, max_pixels: int
     Raises:
         CamcaffeError: the file is missing, damaged, cut short, too large or no picture.
     """
-    data = files.read_bytes(path, _EXPECTED)
+    if data is None:
+        data = files.read_bytes(path, _EXPECTED)
     image = _open(path, data, max_pixels)
     pixels = _decode(path, data, image)
     if exif_rotation:
