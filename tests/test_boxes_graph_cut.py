@@ -65,6 +65,16 @@ def test_the_border_is_empty_and_holes_have_boxes():
     assert [19, 19, 5, 4] in boxes
 
 
+def test_small_boxes_are_dropped(monkeypatch):
+    image, heatmap = scene(110)
+    image[[40, 40, 41, 41], [55, 56, 55, 56]] = 255
+    heatmap[40:42, 55:57] = 255
+    boxes = graph_cut_boxes(image, heatmap, (20, 100)).tolist()
+    assert all(w * h > 10 for _, _, w, h in boxes)
+    monkeypatch.setattr("camcaffe.boxes.graph_cut._SMALL", 0)
+    assert [55, 40, 2, 2] in graph_cut_boxes(image, heatmap, (20, 100)).tolist()
+
+
 def test_no_contour_is_large_enough():
     image = np.full((48, 64, 3), 90, dtype=np.uint8)
     heatmap = np.zeros((48, 64), dtype=np.uint8)
