@@ -15,8 +15,9 @@ from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.surgery import convolution_to_inner_product, rename_layers
 from camcaffe.caffe.weights import load_weights
 from camcaffe.errors import CamcaffeError
+from camcaffe.files import PathLike
 from camcaffe.models.fetch import TIMEOUT, fetch
-from camcaffe.models.registry import Model, Published, find_model
+from camcaffe.models.registry import DEMO, Model, Published, find_model
 from camcaffe.models.store import ModelFiles, deploy_prototxt, find_file, home, model_files
 
 
@@ -50,6 +51,29 @@ def download(name: str, *, timeout: float = TIMEOUT, pause: float = 1.0) -> Mode
     return model_files(name)
 
 
+def download_demo(folder: PathLike, *, timeout: float = TIMEOUT, pause: float = 1.0) -> Path:
+    """Bring the authors' demo images, with their cached features and a heat map, into a folder.
+
+    Args:
+        folder: made where it does not exist; files in it that are good are left alone.
+        timeout: as for `download`.
+        pause: as for `download`.
+
+    Raises:
+        CamcaffeError: no address gave a good file, or a file cannot be written.
+    """
+    folder = files.make_folder(folder)
+    for published in DEMO:
+        target = folder / published.files[0]
+
+        def accept(path: Path, checksum: str = published.checksum) -> None:
+            _check_sum(path, checksum)
+
+        if not target.is_file() or _refusal(target, accept):
+            fetch(_addresses(published), target, accept, timeout=timeout, pause=pause)
+    return folder
+
+
 def _bring(published: Published, accept: Callable[[Path], None], timeout: float, pause: float) -> None:
     problem = _problem(published, accept)
     if problem and not published.addresses:
@@ -64,6 +88,10 @@ def _problem(published: Published, accept: Callable[[Path], None]) -> CamcaffeEr
     if path is None:
         found = f"the file is not in {home()}, and nobody published it"
         return CamcaffeError(published.files[0], found, "weights that you trained, by that name")
+    return _refusal(path, accept)
+
+
+def _refusal(path: Path, accept: Callable[[Path], None]) -> CamcaffeError | None:
     try:
         accept(path)
     except CamcaffeError as error:

@@ -45,6 +45,30 @@ ILSVRC_MEAN = Published(
 )
 
 
+# The authors' demo: images, their cached features, the classifier's weights; a heat map and its image.
+DEMO = tuple(
+    _published(CAM_REPOSITORY + folder, file, checksum=f"sha256:{digest}")
+    for folder, file, digest in (
+        ("", "img1.jpg", "b7ca489c4bb039d1fb7fc0d34035227afa405a83f60e5f9b73cca34bd5154291"),
+        ("", "img2.jpg", "c6ee5df6b42cd8e51fdcae9829003aba2ef25173635a80df4721c43733b0ac4d"),
+        ("", "data_img1.mat", "ae6a2a82497fa24eed73786c548cdc8c326628414995485cc6c17dbe3b9ce1fd"),
+        ("", "data_img2.mat", "7b6d9017dd024c5b1bb0a2714ccfb25ca38b466e3ff87559bfdb6fa998db9d6f"),
+        ("", "data_net.mat", "6e03c2dc8f65479dd536f887a37e6b8907221944b2d5f4178aa0d18a6b30e91d"),
+        ("", "categories1000.mat", "cbd7480d6512724332525feb97e4420204658ad6656e33455ee7cb8849c5bc87"),
+        (
+            "bboxgenerator/",
+            "heatmap_6.jpg",
+            "09a76129119af2ead2583005942064ffe3823f71f78d45b95bd8efeda6ac8f42",
+        ),
+        (
+            "bboxgenerator/",
+            "sample_6.jpg",
+            "ed473153f9a80982cbfaffb4e51d6c60c6655b4b2c8c6d898ebf6f47bf681bc2",
+        ),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Model:
     """A network known by name.

@@ -9,7 +9,8 @@ from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.surgery import rename_layers
 from camcaffe.caffe.weights import fill_weights
 from camcaffe.models import MODELS, deploy_prototxt, find_model, home, model_files
-from camcaffe.models.download import download
+from camcaffe.models.download import download, download_demo
+from camcaffe.models.registry import DEMO
 from camcaffe.models.written import deploy_text
 
 MEAN = "ilsvrc_2012_mean.mat"
@@ -303,3 +304,16 @@ def test_a_prototxt_that_is_old_is_written_anew(folder):
     text = path.read_text()
     path.write_text("name: 'old'")
     assert deploy_prototxt("squeezenetCAM").read_text() == text
+
+
+def test_the_authors_demo_arrives_in_a_folder_of_its_own(mirror, folder, reference, tmp_path):
+    for published in DEMO:
+        put(mirror, published.files[0], (reference / "cam_repo" / published.files[0]).read_bytes())
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "img1.jpg").write_bytes(PAGE)
+    download_demo(tmp_path / "demo", timeout=5, pause=0)
+    assert names(tmp_path / "demo") == sorted(published.files[0] for published in DEMO)
+    assert (tmp_path / "demo" / "img1.jpg").read_bytes() == (reference / "cam_repo" / "img1.jpg").read_bytes()
+    mirror.requests.clear()
+    download_demo(tmp_path / "demo", timeout=5, pause=0)
+    assert mirror.requests == []

@@ -24,6 +24,14 @@ def command(names: tuple, listing: bool, timeout: float) -> None:
     A download that broke off is gone on with; every file is checked before it gets its name. Files are
     kept in $CAMCAFFE_HOME (~/.cache/camcaffe unless set). CAMCAFFE_MIRROR holds addresses to fetch from
     instead of the published ones.
+
+    The name `demo` stands for the authors' demo images, their features and a heat map, which come into the
+    folder demo, here.
+
+    \b
+    Examples:
+      camcaffe models download squeezenetCAM googlenetCAM
+      camcaffe models download demo
     """
     if listing:
         table()
@@ -35,7 +43,11 @@ def command(names: tuple, listing: bool, timeout: float) -> None:
     failed = False
     for name in names:
         try:
-            click.echo(f"{name}: {download.download(name, timeout=timeout).caffemodel}")
+            if name == "demo":
+                brought = download.download_demo("demo", timeout=timeout)
+            else:
+                brought = download.download(name, timeout=timeout).caffemodel
+            click.echo(f"{name}: {brought}")
         except CamcaffeError as error:
             click.echo(f"Error: {error}", err=True)
             failed = True
