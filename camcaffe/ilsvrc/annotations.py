@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,21 +46,23 @@ class Annotations:
 
 
 class _Collector:
+    """Boxes as they come: flat lists of numbers, which Python's garbage collector need not walk through."""
+
     def __init__(self):
-        self.owners, self.labels, self.boxes = [], [], []
+        self.owners, self.labels, self.corners, self.sizes = [], [], [], []
 
     def add(self, owner: int, label: int, corners: list) -> None:
         self.owners.append(owner)
         self.labels.append(label)
-        self.boxes.append(corners)
+        self.corners.extend(corners)
 
-    def annotations(self, names, sizes, images, source) -> Annotations:
+    def annotations(self, names: list | None, images: int, source: files.PathLike) -> Annotations:
         return Annotations(
             names,
             np.array(self.owners, np.int64),
             np.array(self.labels, np.int64),
-            np.array(self.boxes, np.float64).reshape(-1, 4),
-            None if sizes is None else np.array(sizes, np.int64).reshape(-1, 2),
+            np.array(self.corners, np.float64).reshape(-1, 4),
+            np.array(self.sizes, np.int64).reshape(-1, 2) if self.sizes else None,
             images,
             str(source),
         )
@@ -102,17 +105,16 @@ def read_xml_folder(
         CamcaffeError: the folder has no XML file or not the one of an image in `names`, or a file is
             broken, declares a document type, or names an unknown class.
     """
-    root = Path(folder)
     if names is None:
-        names = sorted(file.stem for file in root.glob("*.xml"))
+        names = sorted(file.stem for file in Path(folder).glob("*.xml"))
         if not names:
             raise CamcaffeError(folder, "no XML file", "a folder of ILSVRC annotations")
-    collector, sizes = _Collector(), []
+    collector = _Collector()
     for image, name in enumerate(names):
-        path = root / f"{name}.xml"
+        path = f"{folder}/{name}.xml"
         text = _xml_text(path)
         annotation = _parse(text, path)
-        sizes.append(_size(annotation, path))
+        collector.sizes.extend(_size(annotation, path))
         for index, element in enumerate(annotation.iterfind("object")):
             try:
                 label, corners = _object(element, synsets, path)
@@ -121,7 +123,7 @@ def read_xml_folder(
                     at(path, _line_of_object(text, index)), error.found, error.expected
                 ) from error
             collector.add(image, label, corners)
-    return collector.annotations(list(names), sizes, len(names), folder)
+    return collector.annotations(list(names), len(names), folder)
 
 
 def read_cache(path: files.PathLike, synsets: Synsets, names: Sequence[str] | None = None) -> Annotations:
@@ -152,7 +154,7 @@ def read_cache(path: files.PathLike, synsets: Synsets, names: Sequence[str] | No
                 raise CamcaffeError(place, "an object without a bbox", "xmin ymin xmax ymax")
             corners = [coordinate(str(value), place, name) for name, value in zip(_CORNERS, box)]
             collector.add(image, int(label[0]), checked_corners(corners, place))
-    return collector.annotations(None if names is None else list(names), None, len(records), path)
+    return collector.annotations(None if names is None else list(names), len(records), path)
 
 
 def read_solution(path: files.PathLike, synsets: Synsets, names: Sequence[str] | None = None) -> Annotations:
@@ -195,24 +197,35 @@ def read_solution(path: files.PathLike, synsets: Synsets, names: Sequence[str] |
             raise CamcaffeError(path, f"no row for image {name}", "a row for every image of the list")
         for label, corners in found[name]:
             collector.add(image, label, corners)
-    return collector.annotations(names, None, len(names), path)
+    return collector.annotations(names, len(names), path)
 
 
-def _xml_text(path: Path) -> str:
-    data = files.read_bytes(path, _XML)
-    if len(data) > _XML_LIMIT:
-        raise CamcaffeError(path, f"{len(data)} bytes", f"{_XML}, at most {_XML_LIMIT} bytes")
+def _xml_text(path: str) -> str:
+    try:
+        # Not by way of a Path: of 50,000 small files its making would take as long as the reading.
+        with open(path, "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            data = file.read() if size <= _XML_LIMIT else b""
+    except OSError:
+        size, data = 0, b""
+    if size > _XML_LIMIT:
+        raise CamcaffeError(path, f"{size} bytes", f"{_XML}, at most {_XML_LIMIT} bytes")
+    if not data:
+        files.read_bytes(path, _XML)  # says what is wrong
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CamcaffeError(path, "not UTF-8 text", _XML) from error
+    # UTF-16 without a mark decodes as UTF-8 too, but old versions of expat would take it for UTF-16 again.
+    if "\0" in text:
+        raise CamcaffeError(path, "not UTF-8 text", _XML)
     # Entities, which can make a small file explode or read other files, need a document type.
     if "<!DOCTYPE" in text:
         raise CamcaffeError(path, "declares a document type", f"{_XML} without one")
     return text
 
 
-def _parse(text: str, path: Path) -> ElementTree.Element:
+def _parse(text: str, path: str) -> ElementTree.Element:
     try:
         annotation = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -222,20 +235,23 @@ def _parse(text: str, path: Path) -> ElementTree.Element:
     return annotation
 
 
-def _size(annotation: ElementTree.Element, path: Path) -> tuple:
-    sides = [coordinate(annotation.findtext(f"size/{side}"), str(path), side) for side in ("width", "height")]
-    if min(sides) < 1:
-        raise CamcaffeError(path, "a size of {:g} x {:g}".format(*sides), "the image's width and height")
-    return tuple(sides)
+def _size(annotation: ElementTree.Element, path: str) -> tuple[float, float]:
+    size = annotation.find("size")
+    if size is None:
+        raise CamcaffeError(path, "no size", "the image's width and height")
+    width, height = (coordinate(size.findtext(side), path, side) for side in ("width", "height"))
+    if min(width, height) < 1:
+        raise CamcaffeError(path, f"a size of {width:g} x {height:g}", "the image's width and height")
+    return width, height
 
 
-def _object(element: ElementTree.Element, synsets: Synsets, path: Path) -> tuple:
-    label = synsets.id_of((element.findtext("name") or "").strip(), str(path))
+def _object(element: ElementTree.Element, synsets: Synsets, path: str) -> tuple[int, list[float]]:
+    label = synsets.id_of((element.findtext("name") or "").strip(), path)
     box = element.find("bndbox")
     if box is None:
         raise CamcaffeError(path, "an object without a bndbox", "xmin, ymin, xmax and ymax")
-    corners = [coordinate(box.findtext(name), str(path), name) for name in _CORNERS]
-    return label, checked_corners(corners, str(path))
+    corners = [coordinate(box.findtext(name), path, name) for name in _CORNERS]
+    return label, checked_corners(corners, path)
 
 
 def _line_of_object(text: str, index: int) -> int:
