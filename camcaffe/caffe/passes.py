@@ -28,7 +28,7 @@ class _Results:
     def __init__(self):
         self._arrays, self._passes, self._read = {}, {}, set()
 
-    def get(self, key: Variable, default: Callable[[], np.ndarray]) -> np.ndarray:
+    def get(self, key: Variable, default: Callable[[], np.ndarray] | None = None) -> np.ndarray:
         """The array; that of `default` where no pass has made the key."""
         if key not in self._arrays:
             past = self._passes.get(key)
@@ -172,13 +172,13 @@ class Memory:
         shapes = self._checked_shapes(part, inputs)
         engine = self._engine(first, last)
         made = {top: shapes.blobs[top] for layer in part.layers for top in layer.tops}
-        in_place = [name for name in made if name in self._inputs]
         self._set_shapes(made)
-        self._data.put(
-            made, lambda blobs: engine.forward(inputs, blobs) if blobs else {}, [*asked, *in_place]
-        )
+        originals = made.keys() - self._original.keys()
+        in_place = originals & self._inputs.keys()
+        asked = [*(self._original.get(name, name) for name in asked), *in_place]
+        self._data.put(originals, lambda blobs: engine.forward(inputs, blobs) if blobs else {}, asked)
         for name in in_place:
-            self.set_input(name, self._data.get(name, lambda: None))
+            self.set_input(name, self._data.get(name))
         self._forward_pass = first, last, inputs
 
     def backward(self, last: int, first: int, asked: Sequence[str]) -> None:
@@ -216,7 +216,7 @@ class Memory:
             self._not_added = self._not_added[0] + 1, lambda: gradients(parameters)
             return
         self._diffs.put([*made, *parameters], gradients, [*asked, *parameters])
-        self._add({key: self._diffs.get(key, lambda: None) for key in parameters})
+        self._add({key: self._diffs.get(key) for key in parameters})
         self._diffs.forget(parameters)
 
     def clear_parameter_diffs(self) -> None:
