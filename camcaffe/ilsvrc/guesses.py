@@ -48,13 +48,13 @@ class RunGuesses:
             image, or has two of one key.
     """
 
-    def __init__(self, run: RunStore, synsets: Synsets, names: Sequence[str], batch: int = 2000):
+    def __init__(self, run: RunStore, synsets: Synsets, names: Sequence[str], batch: int = 500):
         self._run, self._names, self._batch = run, names, batch
         self._ids = np.array(synsets.ids_of_labels(run.labels, str(run.path)), np.int64)
-        self.failed: list[str] = []
-        self.one_box = self.no_box = self.others = 0
+        self._forget()
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, dict[str, Predictions]]]:
+        self._forget()
         wanted = {name: image for image, name in enumerate(self._names)}
         seen: dict[int, str] = {}
         batch: list[tuple[int, ImageResult]] = []
@@ -108,6 +108,10 @@ class RunGuesses:
             (self.others, "images of the run are not asked for"),
         )
         return [f"{self._run.path}: {count} {text}" for count, text in noted if count]
+
+    def _forget(self) -> None:
+        self.failed: list[str] = []
+        self.one_box = self.no_box = self.others = 0
 
     def _predictions(self, batch: list[tuple[int, ImageResult]]) -> tuple[np.ndarray, dict[str, Predictions]]:
         images = np.array([image for image, _ in batch])

@@ -99,6 +99,7 @@ def test_an_image_that_failed_has_no_guesses(store):
     )
     guesses = RunGuesses(store, SYNSETS, ["a", "b", "c"])
     predictions = guesses.collect("combined")
+    assert guesses.collect("loose").labels.tolist() == [[4, 2], [0, 0], [3, 0]]
     assert guesses.failed == ["b.JPEG"]
     assert guesses.no_box == 1
     assert predictions.labels.tolist() == [[4, 4], [0, 0], [3, 0]]
