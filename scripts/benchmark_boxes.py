@@ -1,9 +1,10 @@
-"""How long one 500 x 375 heat map takes from gray picture to boxes, on one core.
+"""How long one 500 x 375 image takes behind the net: heat maps of five classes, and the boxes of one.
 
     python scripts/benchmark_boxes.py [HEATMAP ...]
 
 Without files, heat maps are made: smooth, with a few peaks, as class activation maps are. Beside our
 time stands that of the same steps with SciPy's exact distance transform; both must give the same boxes.
+Above them: what five classes' heat maps take, from random features of GoogLeNet-CAM's shape to JPEG.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from scipy.ndimage import distance_transform_edt
 from camcaffe.boxes import AUTHORS_THRESHOLDS, dt_boxes
 from camcaffe.boxes.contours import contour_boxes
 from camcaffe.boxes.dt_box import clipped, merged, ranked
-from camcaffe.matlab import read_gray
+from camcaffe.cam import class_activation_maps
+from camcaffe.heatmap import heatmaps
+from camcaffe.matlab import encode, read_gray
+from camcaffe.ten_crop import merge_ten_crop
 
 HEIGHT, WIDTH, MAPS, REPEATS = 375, 500, 40, 5
 
@@ -67,6 +71,23 @@ def milliseconds(boxes_of: Callable, maps: Sequence[np.ndarray]) -> np.ndarray:
     return times.min(axis=0)
 
 
+def heat_map_stages() -> dict:
+    """Milliseconds of each stage from features to JPEG, all five classes of an image together."""
+    random = np.random.default_rng(0)
+    conv = np.maximum(random.normal(size=(10, 1024, 14, 14)), 0).astype(np.float32)
+    weights = random.normal(size=(5, 1024)).astype(np.float32)
+    maps = class_activation_maps(conv, weights)
+    merged_maps = merge_ten_crop(maps, 224)
+    gray = heatmaps(merged_maps, (HEIGHT, WIDTH))
+    stages = {
+        "class activation maps": lambda _: class_activation_maps(conv, weights),
+        "merge": lambda _: merge_ten_crop(maps, 224),
+        "resize, 8 bits": lambda _: heatmaps(merged_maps, (HEIGHT, WIDTH)),
+        "JPEG": lambda _: [encode(one, ".jpg") for one in gray],
+    }
+    return {name: milliseconds(stage, [None] * 5) for name, stage in stages.items()}
+
+
 def machine() -> str:
     """The processor and the versions that the times depend on."""
     processor = platform.processor() or platform.machine()
@@ -89,6 +110,12 @@ def main() -> None:
         if not np.array_equal(boxes_of_ours(gray), boxes_with_scipy(gray)):
             sys.exit(f"heat map {index}: the boxes with SciPy's distance transform differ")
     print(machine())
+    stages = heat_map_stages()
+    print(
+        f"heat maps of five classes of one {WIDTH} x {HEIGHT} image, ms:\n{'':28}{'median':>10}{'slowest':>10}"
+    )
+    for name, times in {**stages, "together": sum(stages.values())}.items():
+        print(f"{name:28}{np.median(times):10.2f}{times.max():10.2f}")
     sizes = sorted({f"{gray.shape[1]} x {gray.shape[0]}" for gray in maps})
     print(
         f"{len(maps)} heat maps of {', '.join(sizes[:3])}{' ...' if len(sizes) > 3 else ''} pixels, ms a map:"

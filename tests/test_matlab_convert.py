@@ -10,7 +10,6 @@ from camcaffe.matlab import (
     ind2rgb,
     jet,
     mat2gray,
-    read_gray,
     round_half_away,
 )
 
@@ -116,12 +115,3 @@ def test_jets_known_colors():
     np.testing.assert_array_equal(colors[0], [0, 0, 0.515625])
     np.testing.assert_array_equal(colors[-1], [0.5, 0, 0])
     np.testing.assert_array_equal(colors[127], [0.5, 1, 0.5])
-
-
-def test_gray_is_opencvs_weighting_of_colour(tmp_path):
-    import cv2
-
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "colour.png"), picture)
-    expected = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    np.testing.assert_array_equal(read_gray(tmp_path / "colour.png"), expected)

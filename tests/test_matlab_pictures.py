@@ -77,6 +77,35 @@ def test_exif_rotation(tmp_path, orientation):
     np.testing.assert_array_equal(imread(path, exif_rotation=True), expected)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_gray_is_what_opencv_reads(tmp_path, suffix, mode):
+    path = save(tmp_path / f"picture.{suffix}", mode, SMOOTH)
+    np.testing.assert_array_equal(read_gray(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+
+
+def test_gray_of_a_colour_jpeg_is_its_luma(tmp_path):
+    path = save(tmp_path / "smooth.jpg", "RGB", SMOOTH)
+    luma = Image.open(path)
+    luma.draft("L", luma.size)
+    np.testing.assert_array_equal(read_gray(path), np.asarray(luma))
+    assert (read_gray(path) != cv2.cvtColor(read_rgb(path), cv2.COLOR_RGB2GRAY)).any()
+
+
+def test_gray_of_what_opencv_may_not_read(tmp_path):
+    few = (RGB // 128) * 255
+    gray = read_gray(save(tmp_path / "palette.gif", "P", few))
+    assert np.abs(gray.astype(int) - cv2.cvtColor(few, cv2.COLOR_RGB2GRAY)).max() <= 1
+
+
+def test_gray_is_turned_as_colour_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "turned.png", "L", GRAY, exif=exif)
+    np.testing.assert_array_equal(read_gray(path), GRAY)
+    np.testing.assert_array_equal(read_gray(path, exif_rotation=True), np.rot90(GRAY, -1))
+
+
 def test_jpeg_pixels_are_opencvs(tmp_path):
     for sampling in (0, 2):
         path = save(tmp_path / "smooth.jpg", "RGB", SMOOTH, quality=83, subsampling=sampling)

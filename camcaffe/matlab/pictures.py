@@ -64,13 +64,7 @@ def imread(
         data = files.read_bytes(path, _EXPECTED)
     image = _open(path, data, max_pixels)
     pixels = _decode(path, data, image)
-    if exif_rotation:
-        turn = _ORIENTATIONS.get(image.getexif().get(_EXIF_ORIENTATION))
-        if turn:
-            transpose, up_down, left_right = turn
-            pixels = pixels.swapaxes(0, 1) if transpose else pixels
-            pixels = pixels[:: -1 if up_down else 1, :: -1 if left_right else 1]
-    return np.ascontiguousarray(pixels)
+    return _turned(pixels, image) if exif_rotation else pixels
 
 
 def read_rgb(path: files.PathLike, **options) -> np.ndarray:
@@ -79,15 +73,26 @@ def read_rgb(path: files.PathLike, **options) -> np.ndarray:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def read_gray(path: files.PathLike, **options) -> np.ndarray:
-    """A picture as (H, W) uint8 gray; options and errors as for `imread`.
+def read_gray(
+    path: files.PathLike, *, exif_rotation: bool = False, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """A picture as (H, W) uint8 gray, as OpenCV reads it and so the original box programs.
 
-    Colour becomes gray by OpenCV's weights, as in the original box program, which reads heat maps so.
+    That is no function of the RGB pixels: of a colour JPEG it is the luma that the file stores. Where
+    OpenCV cannot read the format, it is OpenCV's weighting of red, green and blue. Options and errors as
+    for `imread`.
     """
     import cv2
 
-    pixels = im2uint8(imread(path, **options))
-    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    data = files.read_bytes(path, _EXPECTED)
+    image = _open(path, data, max_pixels)
+    pixels = _decode(path, data, image)  # OpenCV would fill up what is cut short
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    gray = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if gray is None:
+        gray = im2uint8(pixels)
+        gray = gray if gray.ndim == 2 else cv2.cvtColor(gray, cv2.COLOR_RGB2GRAY)
+    return _turned(gray, image) if exif_rotation else gray
 
 
 def imwrite(path: files.PathLike, image: np.ndarray, quality: int = 75) -> None:
@@ -188,6 +193,15 @@ def _uint16(path: files.PathLike, values: np.ndarray) -> np.ndarray:
     if values.min() < 0 or values.max() > 65535:
         raise CamcaffeError(path, "a picture of 32-bit numbers", "8 or 16 bits a channel")
     return values.astype(np.uint16)
+
+
+def _turned(pixels: np.ndarray, image) -> np.ndarray:
+    turn = _ORIENTATIONS.get(image.getexif().get(_EXIF_ORIENTATION))
+    if turn:
+        transpose, up_down, left_right = turn
+        pixels = pixels.swapaxes(0, 1) if transpose else pixels
+        pixels = pixels[:: -1 if up_down else 1, :: -1 if left_right else 1]
+    return np.ascontiguousarray(pixels)
 
 
 def _decode_deep_color(path: files.PathLike, data: bytes) -> np.ndarray:
