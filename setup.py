@@ -11,6 +11,7 @@ exec((ROOT / "camcaffe" / "_version.py").read_text(encoding="utf-8"), VERSION)
 EXTRAS = {
     "openvino": ["openvino>=2023.1.0"],
     "torch": ["torch>=2.1"],
+    "report": ["matplotlib>=3.3", "jinja2>=2.11"],
     "test": ["pytest>=7.0", "pytest-xdist>=2.5", "hypothesis>=6.30"],
     "dev": ["ruff>=0.6"],
 }
@@ -23,7 +24,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["camcaffe", "camcaffe.*"]),
-    package_data={"camcaffe.models": ["*.txt"]},
+    package_data={"camcaffe.models": ["*.txt"], "camcaffe.report": ["page.html", "page.css"]},
     python_requires=">=3.9",
     install_requires=[
         "numpy>=1.19.5",

@@ -19,6 +19,7 @@ COMMANDS = {
     "net": ("net", "Look at Caffe nets and change them."),
     "models": ("models", "The networks: list them, bring their weights, write their prototxts."),
     "evaluate": ("evaluate", "Classification and localization errors, as the ILSVRC devkit computes them."),
+    "report": ("report", "One HTML page on a run: tables, plots, hits and misses."),
     "export": ("export", "The prediction file for the devkit and the evaluation server."),
     "doctor": ("doctor", "What is installed, what is missing, and how to install it."),
 }
