@@ -6,10 +6,10 @@ Every engine that is installed runs each net in a process of its own, on the sam
 in turns; the best of several rounds counts, so that what else the machine does weighs little. With
 --caffe-root (as made by scripts/pycaffe_debian11.sh; it takes root's rights) real Caffe runs among them.
 
-"/ limit": against the time of the net's multiply-adds at the rate of one large float32 matrix product, taken in
-the same rounds. "Caffe /": how many times faster than real Caffe. "first": from the start of the process to the
-first result. "peak": resident memory. "deviation": the largest difference of the CAM blob and the scores from
-real Caffe's (without it, the first engine's), relative to the largest value.
+"/ limit": against the time of the net's multiply-adds at the rate of one large float32 matrix product, taken
+in the same rounds. "Caffe /": how many times faster than real Caffe. "first": from the start of the process
+to the first result. "peak": resident memory. "deviation": the largest difference of the CAM blob and the
+scores from real Caffe's (without it, the first engine's), relative to the largest value.
 """
 
 from __future__ import annotations
