@@ -81,10 +81,12 @@ class HeatmapFolder:
         ids, scores = self._rows(variables, "class_ids", images), self._rows(variables, "scores", images)
         if ids.shape != scores.shape or not np.isin(ids, np.arange(1, len(self.labels) + 1)).all():
             raise CamcaffeError(self._path, "class_ids that fit neither scores nor categories", "1 and up")
+        if not np.isfinite(scores).all():
+            raise CamcaffeError(self._path, "scores that are no numbers", "numbers")
         self._classes = dict(zip(images, zip((ids - 1).astype(np.int64).tolist(), scores.tolist())))
         self._failed = dict(zip(failed, reasons))
         self.names = sorted([*images, *failed])
-        if len(self._classes) + len(self._failed) < len(self.names) or len(failed) != len(reasons):
+        if len(set(self.names)) < len(self.names) or len(failed) != len(reasons):
             raise CamcaffeError(self._path, "an image twice, or one without a reason", "each image once")
         self.identity = {"method": "heat maps", "predictions": sha256(self._path), **software()}
 
