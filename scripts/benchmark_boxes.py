@@ -111,9 +111,8 @@ def main() -> None:
             sys.exit(f"heat map {index}: the boxes with SciPy's distance transform differ")
     print(machine())
     stages = heat_map_stages()
-    print(
-        f"heat maps of five classes of one {WIDTH} x {HEIGHT} image, ms:\n{'':28}{'median':>10}{'slowest':>10}"
-    )
+    print(f"heat maps of five classes of one {WIDTH} x {HEIGHT} image, ms:")
+    print(f"{'':28}{'median':>10}{'slowest':>10}")
     for name, times in {**stages, "together": sum(stages.values())}.items():
         print(f"{name:28}{np.median(times):10.2f}{times.max():10.2f}")
     sizes = sorted({f"{gray.shape[1]} x {gray.shape[0]}" for gray in maps})
