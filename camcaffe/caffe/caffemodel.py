@@ -202,14 +202,14 @@ def _hdf5_blobs(path: PathLike, data: bytes) -> Iterable:
         with h5py.File(path, "r") as file:
             if not isinstance(file.get("data"), h5py.Group):
                 raise CamcaffeError(path, "an HDF5 file without the group 'data'", _EXPECTED)
+            names = []
+            file["data"].visit(names.append)
             blobs = {}
-
-            def collect(name: str, item) -> None:
+            for name in names:
+                item = file["data"][name]
                 layer, _, index = name.rpartition("/")
                 if isinstance(item, h5py.Dataset):
                     blobs.setdefault(layer, {})[index] = _dataset(path, name, item, len(data))
-
-            file["data"].visititems(collect)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CamcaffeError(path, f"a damaged HDF5 file ({error})", _EXPECTED) from error
     for layer, numbered in blobs.items():
