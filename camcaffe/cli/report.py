@@ -33,7 +33,7 @@ _PATH = click.Path()
 @click.option(
     "--examples",
     type=click.IntRange(1, 1000),
-    default=8,
+    default=9,
     show_default=True,
     metavar="N",
     help="Show N images that were located, N with the right class alone, and N misses.",

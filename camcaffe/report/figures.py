@@ -49,7 +49,7 @@ def error_curves(judgement: Judgement) -> bytes:
         axes.set_xlabel("Number of guesses")
         axes.set_ylabel("Error (% of images)")
         axes.grid(axis="y", color=_LIGHT, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=10)
+        _legend(axes)
 
     return _svg(draw)
 
@@ -63,8 +63,8 @@ def iou_histogram(judgement: Judgement) -> bytes:
 
     def draw(axes: Axes) -> None:
         bins = np.linspace(0, 1, 21)
-        for name, shares in judgement.iou.items():
-            known = shares[judgement.counted() & ~np.isnan(shares)]
+        for name, overlaps in judgement.iou.items():
+            known = overlaps[judgement.counted() & ~np.isnan(overlaps)]
             style = {"color": COLORS[name], "linewidth": 2}
             axes.hist(known, bins, histtype="step", label=f"{name} box", **style)
             axes.hist(known, bins, histtype="stepfilled", color=COLORS[name], alpha=0.12)
@@ -83,9 +83,13 @@ def iou_histogram(judgement: Judgement) -> bytes:
         axes.set_xlabel("IoU with the true box that it fits best")
         axes.set_ylabel("Images")
         axes.grid(axis="y", color=_LIGHT, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=10, loc="upper left")
+        _legend(axes)
 
     return _svg(draw)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, ncol=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def _svg(draw) -> bytes:

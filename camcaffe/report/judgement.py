@@ -79,8 +79,8 @@ def judge(run: RunStore, truth: Truth) -> Judgement:
         for row in np.flatnonzero(right.any(axis=1)):
             image, rank = images[row], right[row].argmax()
             for name, found in iou.items():
-                shares = overlap(predictions[name].boxes[row, rank], truth.boxes_of(image))
-                found[image] = shares.max(initial=0)
+                overlaps = overlap(predictions[name].boxes[row, rank], truth.boxes_of(image))
+                found[image] = overlaps.max(initial=0)
     return Judgement(truth, evaluation.errors, evaluation.ranks, first, iou, evaluation.notes)
 
 

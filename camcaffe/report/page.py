@@ -35,7 +35,7 @@ def write_report(
     images: Sequence[StoredImage] | None = None,
     heatmaps: files.PathLike | None = None,
     net: Mapping[str, Any] = types.MappingProxyType({}),
-    each: int = 8,
+    each: int = 9,
     seed: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Path:
@@ -132,7 +132,7 @@ def _heatmaps(
         yield None, ""
         return
     if folder is not None:
-        yield folder_heatmaps(folder), f"Heat maps are those in {Path(folder).name}."
+        yield folder_heatmaps(folder), f"The heat maps come from the folder {Path(folder).name}."
         return
     if not (net.get("name") or net.get("caffemodel")):
         found = net_of_run(run.identity)
@@ -140,12 +140,12 @@ def _heatmaps(
     if not net:
         yield (
             None,
-            "Heat maps are missing: there is no folder of them, and the weights of the run's net are not here.",
+            "Heat maps are missing: no folder of them was given, and the weights of the run’s net were not found.",
         )
         return
     shown = [image for image in stored.values() if results[image_key(image.name)].failure is None]
     with recomputed_heatmaps(run, net, shown, results, progress) as read:
-        yield read, "Heat maps were made once more for this page by the run's net."
+        yield read, "The run’s net made the heat maps once more for this page."
 
 
 def _render(
