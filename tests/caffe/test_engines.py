@@ -4,10 +4,14 @@ The formulas themselves are held against real Caffe wherever the engine pycaffe 
 """
 
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from camcaffe.caffe import engines
 from camcaffe.caffe.net import Net
@@ -282,6 +286,22 @@ def test_layer_equals_its_formula(tmp_path, engine, case):
     for name, array in expected.items():
         assert found[name].shape == array.shape == net.blobs[name].shape
         np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("engine", ALL)
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_pooling_of_any_geometry(engine, data):
+    kernel, stride = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
+    pad = data.draw(st.integers(0, kernel - 1))
+    height, width = (data.draw(st.integers(max(kernel - 2 * pad, 1), 11)) for _ in range(2))
+    method, reduce = data.draw(st.sampled_from([("MAX", _largest), ("AVE", _average)]))
+    options = f"pooling_param {{ pool: {method} kernel_size: {kernel} stride: {stride} pad: {pad} }}"
+    with tempfile.TemporaryDirectory() as folder:
+        net = _net(Path(folder), _layer("Pooling", options=options), engine, data=(2, 3, height, width))
+    x = np.random.default_rng(6).standard_normal((2, 3, height, width)).astype(np.float32)
+    y = net.forward(data=x)["y"]
+    np.testing.assert_allclose(y, _pooled(x, kernel, stride, pad, y.shape[2:], reduce), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ALL)
