@@ -1,0 +1,1 @@
+"""The paper's tables, made again: which networks, over which images, held against the paper's figures."""
