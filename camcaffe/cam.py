@@ -6,6 +6,10 @@ import numpy as np
 
 from camcaffe.errors import CamcaffeError
 
+# OpenBLAS spreads larger products over threads: their sums would depend on the number of cores.
+_LARGEST_PRODUCT = 2**18
+_FEWEST_PIXELS = 16
+
 
 def class_activation_maps(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """M_c(x, y) = sum_k w_k^c f_k(x, y) (paper, section 2); port of the original's `returnCAMmap.m`.
@@ -32,7 +36,12 @@ def class_activation_maps(features: np.ndarray, weights: np.ndarray) -> np.ndarr
             "(crops, units, height, width) and (classes, units) with the same units",
         )
     *crops, units, height, width = features.shape
-    maps = weights @ features.reshape(*crops, units, height * width)
+    pixels = features.reshape(*crops, units, height * width)
+    maps = np.empty((*crops, len(weights), height * width), np.float32)
+    step = max(_LARGEST_PRODUCT // max(weights.size, 1), _FEWEST_PIXELS)
+    for begin in range(0, height * width, step):
+        block = slice(begin, begin + step)
+        np.matmul(weights, pixels[..., block], out=maps[..., block])
     return maps.reshape(*crops, len(weights), height, width)
 
 
