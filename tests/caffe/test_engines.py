@@ -328,6 +328,14 @@ def test_rows_of_a_table(tmp_path, engine):
     np.testing.assert_array_equal(found["z"], found["y"][places])
 
 
+@pytest.mark.parametrize("engine", [_engine("onnx"), _engine("torch")])
+def test_an_index_that_leads_outside_is_told_in_one_line(tmp_path, engine):
+    net = _net(tmp_path, _layer("BatchReindex", "data places"), engine, data=(4, 2), places=(3,))
+    with pytest.raises(CamcaffeError, match="failed") as caught:
+        net.forward(places=[0, 9, 1], data=np.zeros((4, 2)))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("engine", ALL)
 def test_a_parameter_as_a_blob(tmp_path, engine):
     layers = _layer("Parameter", "", "p", "parameter_param { shape { dim: 2 dim: 3 } }", "p") + _layer(

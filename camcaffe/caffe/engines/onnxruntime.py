@@ -49,12 +49,13 @@ class Engine:
             raise CamcaffeError("device", f"{device} on the engine onnx", "cpu")
         self._threads = threads or available_cpus()
         converters = {**LAYERS, "LRN": lrn_by_convolution}
-        self._models = CompiledModels(network, weights, self._session, converters)
+        self._models = CompiledModels(network, weights, "ONNX Runtime", self._session, converters)
 
     def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
         """The `blobs` asked for."""
         session, read = self._models.get(inputs, blobs)
-        return dict(zip(blobs, session.run(None, read)))
+        with self._models.told_in_one_line():
+            return dict(zip(blobs, session.run(None, read)))
 
     def _session(self, model: bytes):
         import onnxruntime

@@ -59,13 +59,14 @@ class Engine:
         self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         if self._device == "CPU":
             self._settings["INFERENCE_NUM_THREADS"] = threads or available_cpus()
-        self._models = CompiledModels(network, weights, self._compile)
+        self._models = CompiledModels(network, weights, "OpenVINO", self._compile)
 
     def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
         """The `blobs` asked for."""
         model, read = self._models.get(inputs, blobs)
-        results = model(read)
-        return {blob: results[index] for index, blob in enumerate(blobs)}
+        with self._models.told_in_one_line():
+            results = model(read)
+            return {blob: results[index] for index, blob in enumerate(blobs)}
 
     def _compile(self, model: bytes):
         compiled = self._core.compile_model(self._core.read_model(model), self._device, self._settings)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from camcaffe.caffe.network import Network
 from camcaffe.caffe.onnx_export import LAYERS, to_onnx
+from camcaffe.errors import CamcaffeError
 
 # Models kept at once; each holds the weights.
 _MOST_MODELS = 4
@@ -20,7 +22,8 @@ class CompiledModels:
     Args:
         network: the net.
         weights: layer name -> its parameters.
-        build: from an ONNX model's bytes to what a library runs.
+        library: the name of what runs the models.
+        build: from an ONNX model's bytes to what the library runs.
         converters: as in `to_onnx`.
     """
 
@@ -28,11 +31,12 @@ class CompiledModels:
         self,
         network: Network,
         weights: dict[str, list[np.ndarray]],
+        library: str,
         build: Callable[[bytes], Any],
         converters: Mapping = LAYERS,
     ):
         self._network, self._weights = network, weights
-        self._build, self._converters = build, converters
+        self._library, self._build, self._converters = library, build, converters
         self._models = {}
 
     def get(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> tuple[Any, dict[str, np.ndarray]]:
@@ -52,7 +56,23 @@ class CompiledModels:
             tensor.name: [None if d.dim_param else d.dim_value for d in tensor.type.tensor_type.shape.dim]
             for tensor in model.graph.input
         }
-        return self._build(model.SerializeToString()), dims
+        with self.told_in_one_line():
+            return self._build(model.SerializeToString()), dims
+
+    @contextmanager
+    def told_in_one_line(self) -> Iterator[None]:
+        """Say in one line what makes the library fail: no memory left, an index in the data that leads outside.
+
+        Raises:
+            CamcaffeError: naming the prototxt.
+        """
+        try:
+            yield
+        except CamcaffeError:
+            raise
+        except Exception as error:  # the libraries' exceptions have no other base
+            found = f"{self._library} failed: {str(error)[:300]}"
+            raise CamcaffeError(self._network.source, found) from error
 
 
 def _takes(dims: Sequence, array: np.ndarray) -> bool:

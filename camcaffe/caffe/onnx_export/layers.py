@@ -277,7 +277,8 @@ def argmax(graph: Graph, step: Step) -> str:
     else:
         length = math.prod(known(dims[1:]))
         x = graph.reshape(x, dims, (dims[0], length))
-    backwards = graph.node("Gather", x, graph.integers(*range(length - 1, -1, -1)), axis=axis)
+    ends = graph.integers(-length - 1)
+    backwards = graph.node("Slice", x, graph.integers(-1), ends, graph.integers(axis), graph.integers(-1))
     values, indices = graph.node("TopK", backwards, graph.integers(p.top_k), outputs=2, axis=axis)
     indices = graph.affine(graph.node("Cast", indices, to=1), -1, length - 1)
     if p.HasField("axis"):

@@ -10,6 +10,9 @@ import numpy as np
 from camcaffe.caffe.geometry import Geometry, convolution_geometry, pooling_geometry
 from camcaffe.caffe.onnx_export.graph import Graph, Step, Unsupported, known
 
+# Channels up to which a band of weights, channels squared, is worth its memory.
+_WIDEST_BAND = 1024
+
 
 def convolution(graph: Graph, step: Step) -> list[str]:
     """Convolution: each bottom with the same weights; the last incomplete window is left out."""
@@ -105,9 +108,9 @@ def lrn_by_convolution(graph: Graph, step: Step) -> str:
     The sum over neighbouring channels is a 1x1 convolution with a band of weights.
     """
     p = step.layer.message.lrn_param
-    if p.norm_region != p.ACROSS_CHANNELS:
-        return lrn(graph, step)
     (channels,) = known(step.bottoms[0][1:2])
+    if p.norm_region != p.ACROSS_CHANNELS or channels > _WIDEST_BAND:
+        return lrn(graph, step)
     distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
     band = np.where(distance <= p.local_size // 2, p.alpha / p.local_size, 0)[..., None, None]
     x = step.inputs[0]
