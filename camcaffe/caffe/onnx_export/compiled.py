@@ -61,7 +61,7 @@ class CompiledModels:
 
     @contextmanager
     def told_in_one_line(self) -> Iterator[None]:
-        """Say in one line what makes the library fail: no memory left, an index in the data that leads outside.
+        """Say in one line what makes the library fail: no memory left, an index in the data out of range.
 
         Raises:
             CamcaffeError: naming the prototxt.
