@@ -30,9 +30,12 @@ _OPTIONS = (
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads for the net."),
     click.option("--device", default="cpu", show_default=True, help="cpu, or cuda with the engine torch."),
     click.option(
-        "--workers", type=click.IntRange(min=1), metavar="N", help="Threads beside the net.  [default: one a CPU]"
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Threads that read images and find boxes while the net runs.  [default: one a CPU]",
     ),
-)  # fmt: skip
+)
 
 
 class _Command(click.Command):
@@ -115,7 +118,7 @@ def _print(make, folder, images, devkit, boxes, sizes, runs, models, csv_file, m
     validation = Images(layout.images, sizes, truth)
     kept = Runs(runs, engine, workers or available_cpus(), _progress)
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def evaluate(name: str, method: str):
         found = kept.evaluate(name, method, validation, truth)
         for note in found.notes:

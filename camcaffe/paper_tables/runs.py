@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -37,7 +38,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Unavailable(Exception):  # noqa: N818
+class Unavailable(Exception):
     """A network that cannot run here; its text says what is missing."""
 
 
@@ -96,7 +97,12 @@ class Runs:
             CamcaffeError: the run there is another one, or cannot be written.
         """
         with self._run(f"{name}-{method}", name, method, images) as run:
-            return evaluate_run(run, truth)
+            found = evaluate_run(run, truth)
+            failed = run.counts()["failed"]
+        if method in ("cam", "backprop"):
+            return found
+        # The other methods make no boxes, which is not odd.
+        return replace(found, notes=[f"{run.path}: {failed} images failed"] if failed else [])
 
     def export(
         self, name: str, images: Images, synsets, sets: Iterable[str], folder: files.PathLike

@@ -27,7 +27,10 @@ def classification_table(evaluate: Evaluate, wanted: Collection[str] = ()) -> Ta
     """
     rows = []
     for paper, model in [*_of_paper(CLASSIFICATION, wanted), *_others(wanted, CLASSIFICATION)]:
-        for variant, method in (("ten crops", "cam" if model.cam_blob else "ten-crops"), ("centre crop", "centre-crop")):
+        for variant, method in (
+            ("ten crops", "cam" if model.cam_blob else "ten-crops"),
+            ("centre crop", "centre-crop"),
+        ):
             row = _row(paper, model, variant, (1, 5), evaluate, method, "classification")
             if row.note:
                 rows.append(row._replace(variant=""))
@@ -73,7 +76,9 @@ def heuristic_table(evaluate: Evaluate, wanted: Collection[str] = ()) -> Table:
     rows = [_row(paper, model, paper.boxes, (5,), evaluate, "cam", "localization") for paper, model in lines]
     if not wanted:
         rows += [
-            Row(paper.name, "", "", (paper.top5,), (None,)) for paper in TEST_LOCALIZATION if not paper.network
+            Row(paper.name, "", "", (paper.top5,), (None,))
+            for paper in TEST_LOCALIZATION
+            if not paper.network
         ]
     title = "Table 3: localization error (%); paper: ILSVRC test set, ours: validation set"
     return Table(title, "boxes", (5,), rows)
@@ -84,8 +89,9 @@ def networks_with_maps(wanted: Collection[str] = ()) -> list[str]:
     return [
         model.name
         for model in MODELS.values()
-        if model.classes == "imagenet" and model.cam_blob and _is_here(model) and (not wanted or model.name in wanted)
-    ]  # fmt: skip
+        if model.classes == "imagenet" and model.cam_blob and _is_here(model)
+        if not wanted or model.name in wanted
+    ]
 
 
 def _of_paper(rows: Sequence[PaperRow], wanted: Collection[str]) -> list[tuple[PaperRow, Model]]:

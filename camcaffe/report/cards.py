@@ -66,7 +66,7 @@ class Card:
     heatmap: str | None
     boxes: list[DrawnBox]
     true_class: str
-    shown: Guess | None
+    shown: Guess
     rank: int
     iou: dict[str, float] | None
     guesses: list[Guess]
@@ -89,7 +89,7 @@ def make_card(
         judgement: the run held against the truth.
         place: the image's position in the truth.
         stored: the image.
-        result: what the run found in it.
+        result: what the run found in it: at least one class.
         ids: the id of each of the net's classes.
         heatmaps: finds its heat map; None where there are none.
         exif_rotation: how the run read it.
@@ -103,7 +103,7 @@ def make_card(
     height, width = stored.true_size or pixels.shape[:2]
     small = imresize(pixels, _fitting(height, width))
     rank = max(1, int(judgement.ranks[place]))
-    heatmap = heatmaps(stored, rank) if heatmaps is not None and result.classes else None
+    heatmap = None if heatmaps is None else heatmaps(stored, rank)
     guesses = [
         Guess(class_name(truth.synsets, ids[one.index]), one.score, bool(ids[one.index] == label))
         for one in result.classes
@@ -115,9 +115,9 @@ def make_card(
         height=height,
         picture=_jpeg(small),
         heatmap=None if heatmap is None else _jpeg(overlay(small, imresize(heatmap, small.shape[:2]))),
-        boxes=_boxes(truth.boxes_of(place), result.classes[rank - 1].boxes if result.classes else ()),
+        boxes=_boxes(truth.boxes_of(place), result.classes[rank - 1].boxes),
         true_class=class_name(truth.synsets, label),
-        shown=guesses[rank - 1] if guesses else None,
+        shown=guesses[rank - 1],
         rank=rank,
         iou={name: float(found[place]) for name, found in judgement.iou.items()} if known else None,
         guesses=guesses,

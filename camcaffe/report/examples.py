@@ -29,7 +29,8 @@ class Examples(NamedTuple):
 def choose_examples(judgement: Judgement, each: int, seed: int = 0) -> list[Examples]:
     """Images to show, drawn at random: located, class right but not located, class missed.
 
-    What is right is told by the loose boxes of all five classes. Blacklisted images are left out.
+    What is right is told by the loose boxes of all five classes. Blacklisted images are left out, and those
+    that the run could not read are not drawn.
 
     Args:
         judgement: the run held against the truth.
@@ -55,7 +56,7 @@ def choose_examples(judgement: Judgement, each: int, seed: int = 0) -> list[Exam
     )
     chosen = []
     for title, meaning, members in kinds:
-        images = np.flatnonzero(members & counted)
+        images = np.flatnonzero(members & counted & (judgement.first > 0))
         drawn = random.choice(images, min(each, len(images)), replace=False)
-        chosen.append(Examples(title, meaning, len(images), np.sort(drawn)))
+        chosen.append(Examples(title, meaning, int((members & counted).sum()), np.sort(drawn)))
     return chosen

@@ -71,7 +71,7 @@ def recomputed_heatmaps(
     Args:
         run: the run.
         net: keyword arguments of `load`.
-        images: the images, with their true sizes where they are stored at another one.
+        images: one or more, with their true sizes where they are stored at another one.
         results: image key -> what the run found in it. Where the net ranks another class now, as another
             engine may where two are all but equal, there is no heat map.
         progress: wraps the images as they come, e.g. `tqdm`.
@@ -85,7 +85,7 @@ def recomputed_heatmaps(
     identity = run.identity
     with TemporaryDirectory(prefix="camcaffe-") as folder:
         reading = {"exif_rotation": bool(identity.get("EXIF rotation", False))}
-        top = max((len(result.classes) for result in results.values()), default=0) or 1
+        top = max(len(result.classes) for result in results.values())
         method = "backprop" if identity.get("method") == "backprop" else "cam"
         if method == "backprop":
             net = {name: value for name, value in net.items() if name not in ("cam_blob", "fc")}
@@ -102,6 +102,8 @@ def recomputed_heatmaps(
                 raise CamcaffeError(image.name, f"cannot be shown ({prepared.failure})", "the run's images")
             found = localizer.explain(localizer.run(prepared))
             ranked = zip(found.classes, results[image_key(image.name)].classes)
-            same |= {(image.name, rank) for rank, (now, then) in enumerate(ranked, 1) if now.index == then.index}
-        read = folder_heatmaps(folder) if images else None
+            same |= {
+                (image.name, rank) for rank, (now, then) in enumerate(ranked, 1) if now.index == then.index
+            }
+        read = folder_heatmaps(folder)
         yield lambda image, rank: read(image, rank) if (image.name, rank) in same else None

@@ -21,7 +21,7 @@ from camcaffe.localize import StoredImage
 from camcaffe.report.cards import Card, class_name, data_uri, make_card
 from camcaffe.report.examples import Examples, choose_examples
 from camcaffe.report.figures import COLORS, error_curves, iou_histogram
-from camcaffe.report.heatmaps import HeatmapReader, folder_heatmaps, net_of_run, recomputed_heatmaps
+from camcaffe.report.heatmaps import folder_heatmaps, net_of_run, recomputed_heatmaps
 from camcaffe.report.judgement import Judgement, judge, worst_classes
 from camcaffe.run_store import ImageResult, RunStore
 
@@ -68,14 +68,14 @@ def write_report(
     results = _results(run, {image_key(image.name) for image in stored.values()})
     ids = np.array(truth.synsets.ids_of_labels(run.labels, str(run.path)))
     rotation = bool(run.identity.get("EXIF rotation", False))
-    with _heatmaps(run, heatmaps, net, stored, results, progress) as (read_heatmap, remark):
-        gallery = [
-            (kind, [
-                make_card(judgement, image, stored[image], results[truth.names[image]], ids, read_heatmap, rotation)
-                for image in kind.images.tolist()
-            ])
-            for kind in chosen
-        ]  # fmt: skip
+    with _heatmaps(run, heatmaps, net, stored, results, progress) as (read, remark):
+        gallery = []
+        for kind in chosen:
+            cards = (
+                make_card(judgement, place, stored[place], results[truth.names[place]], ids, read, rotation)
+                for place in kind.images.tolist()
+            )
+            gallery.append((kind, list(cards)))
     page = files.make_folder(folder) / "index.html"
     files.write_text(page, _render(run, judgement, gallery, remark))
     return page
@@ -138,13 +138,9 @@ def _heatmaps(
         found = net_of_run(run.identity)
         net = {**net, **found} if found else {}
     if not net:
-        yield (
-            None,
-            "Heat maps are missing: no folder of them was given, and the weights of the run’s net were not found.",
-        )
+        yield None, "Heat maps are missing: none were given, and the weights of the run’s net were not found."
         return
-    shown = [image for image in stored.values() if results[image_key(image.name)].failure is None]
-    with recomputed_heatmaps(run, net, shown, results, progress) as read:
+    with recomputed_heatmaps(run, net, list(stored.values()), results, progress) as read:
         yield read, "The run’s net made the heat maps once more for this page."
 
 
