@@ -12,6 +12,7 @@ EXTRAS = {
     "openvino": ["openvino>=2023.1.0"],
     "torch": ["torch>=2.1"],
     "report": ["matplotlib>=3.3", "jinja2>=2.11"],
+    "cluster": ["distributed>=2022.1"],
     "test": ["pytest>=7.0", "pytest-xdist>=2.5", "hypothesis>=6.30"],
     "dev": ["ruff>=0.6"],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import click
@@ -50,6 +51,12 @@ _MOST_TOLD = 10
     metavar="N",
     help="Threads that read images and find boxes while the net runs.  [default: one a CPU]",
 )
+@click.option(
+    "--gpus", type=click.IntRange(min=1), metavar="N", help="A process for each of N GPUs; engine torch."
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster whose workers see the same files."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run, where it exists already.")
 @click.option("--retry-failed", is_flag=True, help="Go on, and try again the images that failed.")
 @picture_options
@@ -71,10 +78,13 @@ def command(path, from_heatmaps, workers, resume, retry_failed, **options) -> No
     from camcaffe.localize import write_predictions
     from camcaffe.run_store import RunStore
 
-    workers = workers or available_cpus()
     heatmaps = options["heatmaps"]
-    job = _of_heatmaps(from_heatmaps, workers, options) if from_heatmaps else _of_images(workers, **options)
-    with RunStore.write(path, job.identity, job.labels, resume or retry_failed) as run:
+    with ExitStack() as stack:
+        if from_heatmaps:
+            job = _of_heatmaps(from_heatmaps, workers or available_cpus(), options)
+        else:
+            job = _of_images(stack, workers, **options)
+        run = stack.enter_context(RunStore.write(path, job.identity, job.labels, resume or retry_failed))
         try:
             failed = _record(run, job, run.pending(job.names, retry_failed))
         except KeyboardInterrupt:
@@ -101,44 +111,84 @@ class _Job(NamedTuple):
 
 
 def _of_images(
-    workers, model, images, sizes, method, top, heatmaps, exif_rotation, max_pixels, **net
+    stack,
+    workers,
+    model,
+    images,
+    sizes,
+    method,
+    top,
+    heatmaps,
+    gpus,
+    scheduler,
+    exif_rotation,
+    max_pixels,
+    **net,
 ) -> _Job:
     from camcaffe import files, localize
 
     if images is None:
         raise click.UsageError("--images is needed, or --from-heatmaps.")
+    if gpus and scheduler:
+        raise click.UsageError("--gpus and --scheduler are two ways; one is enough.")
     if method == "backprop":
         head = {name: net.pop(name) for name in ("cam_blob", "fc")}
         if any(head.values()):
             raise click.UsageError("--cam-blob and --fc have no meaning for --method backprop.")
+    if gpus:
+        if net["engine"] not in ("auto", "torch"):
+            raise click.UsageError("--gpus needs the engine torch.")
+        net |= {"engine": "torch", "device": "cuda"}
     found = localize.find_images(images)
     if sizes is not None:
         found = localize.with_sizes(found, localize.read_sizes(sizes), sizes)
     if heatmaps is not None:
         localize.refuse_twins(found)
         heatmaps = str(files.make_folder(heatmaps).resolve())
-    settings = localize.Settings(
-        {"name": model, **net},
-        method,
-        top,
-        heatmaps,
-        {"exif_rotation": exif_rotation, "max_pixels": max_pixels},
-    )
-    localizer = localize.Localizer(settings)
-    identity = {**localizer.identity, "sizes": sizes and localize.sha256(sizes)}
+    reading = {"exif_rotation": exif_rotation, "max_pixels": max_pixels}
+    settings = localize.Settings({"name": model, **_absolute(net)}, method, top, heatmaps, reading)
+    # The other processes run the net; this one only has to know its classes and what it is made of.
+    localizer = localize.Localizer(settings, "cpu" if gpus or scheduler else None)
     by_name = {image.name: image for image in found}
+    results = _ways(stack, localizer, workers, gpus, scheduler)
+    return _Job(
+        {**localizer.identity, "sizes": sizes and localize.sha256(sizes)},
+        localizer.labels,
+        list(by_name),
+        lambda names: results(by_name[name] for name in names),
+    )
 
-    def results(names: list):
-        wanted = (by_name[name] for name in names)
-        return localize.overlapped(wanted, localizer.read, localizer.run, localizer.explain, workers)
 
-    return _Job(identity, localizer.labels, list(by_name), results)
+def _ways(stack, localizer, workers, gpus, scheduler) -> Callable:
+    """How images become results: in threads, in a process for each GPU, or on a cluster."""
+    from camcaffe import localize
+    from camcaffe.caffe.engines import available_cpus
+
+    if not gpus and not scheduler:
+        steps = localizer.read, localizer.run, localizer.explain
+        return lambda images: localize.overlapped(images, *steps, workers or available_cpus())
+    if gpus:
+        devices = localize.gpus(gpus)
+        way, threads = localize.device_processes(devices), max(available_cpus() // gpus, 1)
+    else:
+        way, threads = localize.dask_cluster(scheduler), 2
+    executor, processes = stack.enter_context(way)
+    settings, identity = localizer.settings, localizer.identity
+    return lambda images: localize.spread(executor, processes, images, settings, identity, workers or threads)
+
+
+def _absolute(net: dict) -> dict:
+    """The net's files by names that mean the same in other processes."""
+    from pathlib import Path
+
+    names = [name for name in ("prototxt", "caffemodel", "mean", "labels") if net[name]]
+    return {**net, **{name: str(Path(net[name]).absolute()) for name in names if Path(net[name]).is_file()}}
 
 
 def _of_heatmaps(folder, workers, options) -> _Job:
     from camcaffe.localize import HeatmapFolder, overlapped
 
-    for name in ("model", "prototxt", "images", "sizes", "heatmaps"):
+    for name in ("model", "prototxt", "images", "sizes", "heatmaps", "gpus", "scheduler"):
         if options[name] is not None:
             raise click.UsageError(f"--from-heatmaps takes the place of --{name}.")
     found = HeatmapFolder(folder)

@@ -77,7 +77,7 @@ def find_images(source: files.PathLike) -> list[StoredImage]:
     """
     path = Path(source)
     if path.is_dir():
-        images = [StoredImage(name, str(path)) for name in sorted(_pictures_below(path))]
+        images = [StoredImage(name, str(path.absolute())) for name in sorted(_pictures_below(path))]
     elif path.suffix.lower() == ".tar":
         images = _of_archive(path)
     else:
@@ -164,7 +164,7 @@ def _pictures_below(folder: Path) -> Iterator[str]:
 
 def _of_list(path: Path) -> list[StoredImage]:
     lines = read_lines(path, "a folder of images, a .tar of images, or a list of them, one a line")
-    root, first_line, images = str(path.parent), {}, []
+    root, first_line, images = str(path.parent.absolute()), {}, []
     for number, line in enumerate(lines, 1):
         name = re.sub(r"\s+\d+$", "", line.strip())
         if not name or "\0" in name:
@@ -180,7 +180,7 @@ def _of_list(path: Path) -> list[StoredImage]:
 
 
 def _of_archive(path: Path) -> list[StoredImage]:
-    images, seen = [], set()
+    root, images, seen = str(path.absolute()), [], set()
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -190,7 +190,7 @@ def _of_archive(path: Path) -> list[StoredImage]:
                 if offset + length > size:
                     raise CamcaffeError(path, f"it ends within {name}", "a whole archive")
                 seen.add(name)
-                images.append(StoredImage(name, str(path), offset, length))
+                images.append(StoredImage(name, root, offset, length))
     except tarfile.TarError as error:
         raise CamcaffeError(path, f"not readable ({error})", "an archive that is not compressed") from error
     except OSError as error:

@@ -68,15 +68,16 @@ class Localizer:
 
     Args:
         settings: what to do.
+        device: run the net there; None: on the device of the settings, which the identity has in any case.
 
     Raises:
         CamcaffeError: as `load` and `load_backprop`; `top` is more than the net's classes.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, device: str | None = None):
         self.settings = settings
-        self._load, self._look, self._maps = _METHODS[settings.method]
-        self._model = self._load(**settings.net)
+        load_model, self._look, self._maps = _METHODS[settings.method]
+        self._model = load_model(**{**settings.net, "device": device or settings.net.get("device", "cpu")})
         self.labels = self._model.labels
         if settings.top > len(self.labels):
             raise CamcaffeError("top", f"{settings.top}", f"at most {len(self.labels)}, the net's classes")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from camcaffe.run_store import ImageResult, RunStore
@@ -20,7 +21,7 @@ def overlapped(
     run: Callable[[Any], Any],
     explain: Callable[[Any], ImageResult],
     workers: int,
-) -> Iterator[ImageResult]:
+) -> Generator[ImageResult]:
     """explain(run(read(item))) of every item, in order: `run` in this thread, the others in a pool.
 
     What `read` returns as an ImageResult is a result already. At any time not more than a few items are held
@@ -58,14 +59,14 @@ def overlapped(
                 future.cancel()
 
 
-def record(run: RunStore, results: Iterable[ImageResult], told: Callable[[ImageResult], Any]) -> None:
+def record(run: RunStore, results: Generator[ImageResult], told: Callable[[ImageResult], Any]) -> None:
     """Store results as they come, a transaction a batch.
 
     However it ends, by an error or Ctrl-C too, what has come is stored.
 
     Args:
         run: the run.
-        results: from `overlapped`.
+        results: from `overlapped` or `spread`.
         told: called with each result as it comes.
 
     Raises:
@@ -73,11 +74,12 @@ def record(run: RunStore, results: Iterable[ImageResult], told: Callable[[ImageR
     """
     batch, last = [], time.monotonic()
     try:
-        for result in results:
-            batch.append(result)
-            told(result)
-            if len(batch) >= _MOST_WAITING or time.monotonic() - last > _SECONDS_WAITING:
-                run.add(batch)
-                batch, last = [], time.monotonic()
+        with closing(results):
+            for result in results:
+                batch.append(result)
+                told(result)
+                if len(batch) >= _MOST_WAITING or time.monotonic() - last > _SECONDS_WAITING:
+                    run.add(batch)
+                    batch, last = [], time.monotonic()
     finally:
         run.add(batch)
