@@ -1,3 +1,4 @@
+import importlib.util
 import os
 from pathlib import Path
 
@@ -5,6 +6,52 @@ import pytest
 from click.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _reads_caffe_nets() -> bool:
+    import cv2
+
+    return hasattr(cv2.dnn, "readNetFromCaffe")
+
+
+def _has_gpu() -> bool:
+    if not _installed("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+# Marker -> whether that optional library is here.
+OPTIONAL = {
+    "pycaffe": lambda: _installed("caffe.pycaffe"),
+    "onnx": lambda: _installed("onnxruntime"),
+    "torch": lambda: _installed("torch"),
+    "openvino": lambda: _installed("openvino"),
+    "cuda": _has_gpu,
+    "opencv4": _reads_caffe_nets,
+    "opencv5": lambda: not _reads_caffe_nets(),
+    "distributed": lambda: _installed("distributed"),
+}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deselect the tests of optional libraries that are not here.
+
+    Whoever asks for one of them, as in `pytest -m torch`, without having it, finds that no test is left,
+    which pytest counts as a failure.
+    """
+    markers = {item: {marker.name for marker in item.iter_markers()} for item in items}
+    missing = {name for name in set().union(*markers.values()) & OPTIONAL.keys() if not OPTIONAL[name]()}
+    config.hook.pytest_deselected(items=[item for item in items if markers[item] & missing])
+    items[:] = [item for item in items if not markers[item] & missing]
 
 
 @pytest.fixture(scope="session")

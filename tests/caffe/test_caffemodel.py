@@ -1,8 +1,10 @@
+import importlib
 import struct
 import subprocess
 import sys
 import textwrap
 
+import h5py
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -108,7 +110,6 @@ def test_a_written_file_describes_the_net(tmp_path):
 
 
 def test_hdf5_with_slashes_in_names(tmp_path):
-    h5py = pytest.importorskip("h5py")
     path = tmp_path / "net.caffemodel"  # told by its content, not its name
     with h5py.File(path, "w") as file:
         file["data/conv1/7x7_s2/0"] = VALUES
@@ -131,7 +132,6 @@ def test_hdf5_with_slashes_in_names(tmp_path):
     ],
 )
 def test_hdf5_errors(tmp_path, items, match):
-    h5py = pytest.importorskip("h5py")
     path = tmp_path / "net.caffemodel.h5"
     with h5py.File(path, "w") as file:
         for name, value in items.items():
@@ -141,7 +141,6 @@ def test_hdf5_errors(tmp_path, items, match):
 
 
 def test_hdf5_bombs(tmp_path):
-    h5py = pytest.importorskip("h5py")
     path = tmp_path / "net.caffemodel.h5"
     with h5py.File(path, "w") as file:  # nothing is stored: a terabyte of zeros in 2 KB
         file.create_dataset("data/fc/0", (2**19, 2**19), "f4", chunks=(1024, 1024))
@@ -230,7 +229,7 @@ def test_large_files_take_their_size_and_no_lists_of_numbers(tmp_path):
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("suffix", ["", ".h5"])
 def test_caffe_reads_what_is_written(tmp_path, reference, suffix):
-    pycaffe = pytest.importorskip("caffe.pycaffe")
+    pycaffe = importlib.import_module("caffe.pycaffe")
     folder = reference / "caffe" / "layers"
     for name in ("conv_group_0", "batchnorm_scale_1", "prelu_1", "ip_transpose_0"):
         network = read_network(folder / f"{name}.prototxt")
@@ -250,7 +249,7 @@ def test_caffe_reads_what_is_written(tmp_path, reference, suffix):
 
 @pytest.mark.pycaffe
 def test_reads_what_caffe_writes(tmp_path, reference):
-    pycaffe = pytest.importorskip("caffe.pycaffe")
+    pycaffe = importlib.import_module("caffe.pycaffe")
     folder = reference / "caffe" / "layers"
     for name in ("conv_group_0", "batchnorm_scale_1", "prelu_1", "deconv_0"):
         net = pycaffe.Net(str(folder / f"{name}.prototxt"), 1)

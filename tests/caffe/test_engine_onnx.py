@@ -11,7 +11,7 @@ from camcaffe.caffe.net import Net
 from camcaffe.caffe.network import read_network
 from camcaffe.errors import CamcaffeError
 
-pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.onnx
 
 LRN = """
 layer {{ name: "data" type: "Input" top: "data"

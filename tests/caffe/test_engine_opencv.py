@@ -18,7 +18,7 @@ from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.weights import load_weights
 from camcaffe.errors import CamcaffeError
 
-needs_opencv_4 = pytest.mark.skipif(opencv.version() is None, reason="OpenCV 5 cannot read Caffe nets")
+needs_opencv_4 = pytest.mark.opencv4
 
 # What it refuses of the reference's nets: whole types, and an option of one net each of ELU and LRN.
 REFUSED = {"argmax", "bias", "exp", "ip_transpose", "log", "reduction", "threshold", "tile"}
@@ -127,7 +127,7 @@ def test_settings_that_it_does_not_have(options):
         opencv.Engine(network_from(layer_text("ReLU"), {"data": (1, 2)}), {}, **options)
 
 
-@pytest.mark.skipif(opencv.version() is not None, reason="this OpenCV reads Caffe nets")
+@pytest.mark.opencv5
 def test_opencv_5_is_told_from_opencv_4():
     with pytest.raises(CamcaffeError, match=r"engine opencv: .*opencv-python-headless<5.*OpenCV 5 no longer"):
         opencv.Engine(network_from(layer_text("ReLU"), {"data": (1, 2)}), {})

@@ -6,7 +6,7 @@ import pytest
 from camcaffe.caffe.net import Net
 from camcaffe.errors import CamcaffeError
 
-openvino = pytest.importorskip("openvino")
+pytestmark = pytest.mark.openvino
 
 PROTOTXT = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 16 dim: 9 dim: 7 } } }
@@ -36,6 +36,8 @@ def test_lower_precision_where_the_cpu_has_it(prototxt, precision, name):
 
 
 def _has(precision):
+    import openvino
+
     core = openvino.Core()
     core.set_property("CPU", {"INFERENCE_PRECISION_HINT": precision})
     return core.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name() == precision

@@ -14,19 +14,15 @@ from engine_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camcaffe.caffe.engines.torch import Engine
 from camcaffe.caffe.network import read_network
 from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.weights import load_weights
 from camcaffe.errors import CamcaffeError
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
-from camcaffe.caffe.engines.torch import Engine  # noqa: E402  (after it is known that torch is there)
-
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
-]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
 def engine_of(layers, shapes, weights=None, **options):
@@ -197,6 +193,8 @@ def test_lower_precision_is_near(precision, reference):
 
 
 def test_process_wide_settings_are_put_back():
+    import torch
+
     before = torch.get_num_threads(), torch.backends.mkldnn.enabled
     engine = engine_of(layer_text("BatchReindex", "", ["data", "b"]), {"data": (2, 3), "b": (1,)}, threads=1)
     inputs = {"data": np.ones((2, 3), np.float32), "b": np.float32([7])}

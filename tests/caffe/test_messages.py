@@ -1,3 +1,5 @@
+import importlib
+
 import pytest
 from google.protobuf import descriptor_pool, text_format
 
@@ -27,7 +29,7 @@ def _values(enum):
 
 @pytest.mark.pycaffe
 def test_every_field_is_caffes():
-    caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2")
+    caffe_pb2 = importlib.import_module("caffe.proto.caffe_pb2")
     ours, real = messages.NetParameter.DESCRIPTOR.file, caffe_pb2.DESCRIPTOR
     assert messages.NetParameter is not caffe_pb2.NetParameter
     assert set(ours.message_types_by_name) == set(real.message_types_by_name)

@@ -1,5 +1,7 @@
 """Programs written for pycaffe: each is run with pycaffe's own Net, and with ours on every engine."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -54,18 +56,17 @@ def _new_net(kind, tmp_path, text=PROTOTXT):
     path = tmp_path / "net.prototxt"
     path.write_text(text)
     if kind == "pycaffe itself":
-        return pytest.importorskip("caffe.pycaffe").Net(str(path), TEST)
+        return importlib.import_module("caffe.pycaffe").Net(str(path), TEST)
     return Net(path, TEST, engine=kind)
 
 
-def _kind(name, *marks):
-    missing = engines.load(name.split()[0]).version() is None
-    return pytest.param(name, marks=[*marks, pytest.mark.skipif(missing, reason=f"no {name} here")])
+def _kind(name):
+    return pytest.param(name, marks=getattr(pytest.mark, name.split()[0]))
 
 
 WITH_GRADIENTS = [
-    _kind("pycaffe itself", pytest.mark.pycaffe),
-    _kind("pycaffe", pytest.mark.pycaffe),
+    _kind("pycaffe itself"),
+    _kind("pycaffe"),
     _kind("torch"),
 ]
 ALL = [*WITH_GRADIENTS, _kind("onnx"), _kind("openvino")]
@@ -297,7 +298,7 @@ def test_save_and_copy_from(net, kind, tmp_path, name):
 
 @pytest.mark.pycaffe
 def test_names_of_all_nets_as_in_pycaffe(reference):
-    pycaffe = pytest.importorskip("caffe.pycaffe")
+    pycaffe = importlib.import_module("caffe.pycaffe")
     paths = [*(reference / "cam_repo").glob("deploy_*.prototxt"), *(reference / "caffe").rglob("*.prototxt")]
     assert len(paths) == 88
     for path in paths:
@@ -377,8 +378,8 @@ def test_input_of_another_shape_by_keyword(net):
     assert net.blobs["data"].shape == net.blobs["y"].shape == (7, 3, 1, 2)
 
 
+@pytest.mark.onnx
 def test_fillers_are_seeded(tmp_path):
-    pytest.importorskip("onnxruntime")
     path = tmp_path / "net.prototxt"
     path.write_text(PROTOTXT.replace("kernel_size: 1", 'kernel_size: 1 weight_filler { type: "xavier" }'))
     first, second, third = (Net(path, engine="onnx", seed=seed).params["conv"][0].data for seed in (0, 0, 1))
@@ -474,15 +475,15 @@ def test_errors_name_what_is_wrong(gap, call, line):
         ({"phase": "VALIDATION"}, "phase: 'VALIDATION'"),
     ],
 )
+@pytest.mark.onnx
 def test_options_are_checked(tmp_path, options, line):
-    pytest.importorskip("onnxruntime")
     (tmp_path / "gap.prototxt").write_text(GAP)
     with pytest.raises(CamcaffeError, match=line):
         Net(tmp_path / "gap.prototxt", **{"engine": "onnx", **options})
 
 
+@pytest.mark.onnx
 def test_layers_that_train_differently_are_refused(tmp_path):
-    pytest.importorskip("onnxruntime")
     (tmp_path / "gap.prototxt").write_text(GAP)
     net = Net(tmp_path / "gap.prototxt", TRAIN, engine="onnx")
     with pytest.raises(

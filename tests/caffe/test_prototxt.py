@@ -1,3 +1,5 @@
+import importlib
+
 import pytest
 from google.protobuf import text_format
 
@@ -99,7 +101,7 @@ def test_solver(reference, write):
 
 @pytest.mark.pycaffe
 def test_text_reads_in_caffe(reference, tmp_path):
-    caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2")
+    caffe_pb2 = importlib.import_module("caffe.proto.caffe_pb2")
     for path in reference.glob("cam_repo/*deploy*.prototxt"):
         net = read_prototxt(path)
         real = text_format.Parse(net_to_text(net), caffe_pb2.NetParameter())

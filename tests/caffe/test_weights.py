@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -263,7 +265,7 @@ def test_nets_of_the_reference(reference):
 
 @pytest.mark.pycaffe
 def test_fillers_as_caffes(tmp_path):
-    pycaffe = pytest.importorskip("caffe.pycaffe")
+    pycaffe = importlib.import_module("caffe.pycaffe")
     fillers = [
         'type: "constant" value: 2.5',
         'type: "bilinear"',
@@ -283,7 +285,7 @@ def test_fillers_as_caffes(tmp_path):
         )
     path = tmp_path / "net.prototxt"
     path.write_text(text)
-    pytest.importorskip("caffe._caffe").set_random_seed(1)
+    importlib.import_module("caffe._caffe").set_random_seed(1)
     net = pycaffe.Net(str(path), 1)
     ours = fill_weights(*_network(text))
     for index, filler in enumerate(fillers):
@@ -298,7 +300,7 @@ def test_fillers_as_caffes(tmp_path):
 
 @pytest.mark.pycaffe
 def test_loads_what_caffe_loads(tmp_path):
-    pycaffe = pytest.importorskip("caffe.pycaffe")
+    pycaffe = importlib.import_module("caffe.pycaffe")
     path = tmp_path / "net.prototxt"
     path.write_text(NET + 'layer { name: "p" type: "PReLU" bottom: "conv" top: "p" }')
     network, shapes = _network(path.read_text())
