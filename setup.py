@@ -11,7 +11,7 @@ exec((ROOT / "camcaffe" / "_version.py").read_text(encoding="utf-8"), VERSION)
 EXTRAS = {
     "openvino": ["openvino>=2023.1.0"],
     "torch": ["torch>=2.1"],
-    "report": ["matplotlib>=3.3", "jinja2>=2.11"],
+    "report": ["matplotlib>=3.4", "jinja2>=3.0"],
     "cluster": ["distributed>=2022.1"],
 }
 # All extras but PyTorch, whose tests are left out where it is not installed: it is larger than the rest together.
@@ -38,7 +38,7 @@ setup(
     install_requires=[
         "numpy>=1.19.5",
         "scipy>=1.6.0",
-        "opencv-python-headless>=4.5.1",
+        "opencv-python-headless>=4.5.1.48",
         "h5py>=3.1.0",
         "onnx>=1.11.0",
         "onnxruntime>=1.10.0",
