@@ -3,6 +3,7 @@ import pytest
 
 from camcaffe import CamcaffeError
 from camcaffe.backprop import merge_gradients, score_blobs
+from camcaffe.caffe import engines
 from camcaffe.caffe.network import read_network
 from camcaffe.loading import load_backprop
 from camcaffe.ten_crop import ten_crops
@@ -14,14 +15,17 @@ def options(small_net, **more):
     return {**dict(argument[2:].split("=") for argument in small_net), **more}
 
 
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
+@pytest.fixture(params=["torch", pytest.param("pycaffe", marks=pytest.mark.pycaffe)])
+def engine(request):
+    """The engines that have gradients."""
+    if engines.load(request.param).version() is None:
+        pytest.skip(f"no {request.param}")
+    return request.param
 
 
 @pytest.fixture
-def small(small_net, torch):
-    return load_backprop(**options(small_net, engine="torch"))
+def small(small_net, engine):
+    return load_backprop(**options(small_net, engine=engine))
 
 
 def test_the_gradient_is_that_of_the_score_before_the_softmax(small):
@@ -63,16 +67,16 @@ def test_merge_is_the_originals_on_gradients():
         np.testing.assert_allclose(merged[index], expected, rtol=1e-6)
 
 
-def test_equals_real_caffes_gradient(reference, squeezenet_home, torch):
+def test_equals_real_caffes_gradient(reference, squeezenet_home, engine):
     expected = np.load(reference / "caffe" / "squeezenetCAM_expected.npz")
-    backprop = load_backprop("squeezenetCAM", engine="torch")
+    backprop = load_backprop("squeezenetCAM", engine=engine)
     gradient = backprop.gradients(expected["input_crop4"][None], [int(expected["top_class"])])[0, 0]
     np.testing.assert_allclose(gradient, expected["input_gradient_crop4"], rtol=0, atol=1e-5)
     # The whole range is 0.006: of the probabilities the gradient would be another.
     assert np.abs(gradient).max() > 5e-3
 
 
-def test_a_net_without_a_cam_head(tmp_path, small_net, torch):
+def test_a_net_without_a_cam_head(tmp_path, small_net, engine):
     """Fully connected layers on a feature map, as in AlexNet and VGG, have no CAM."""
     from camcaffe.caffe.net import Net
     from camcaffe.loading import load
@@ -84,7 +88,7 @@ def test_a_net_without_a_cam_head(tmp_path, small_net, torch):
     files = {"prototxt": tmp_path / "fc.prototxt", "caffemodel": tmp_path / "fc.caffemodel", "mean": "1,2,3"}
     with pytest.raises(CamcaffeError, match="no CAM head"):
         load(**files)
-    backprop = load_backprop(**files, engine="torch")
+    backprop = load_backprop(**files, engine=engine)
     classes, _, gradients = backprop.look(RNG.normal(size=(10, 3, 40, 40)).astype(np.float32), 2)
     assert gradients.shape == (10, 2, 3, 40, 40)
     assert np.abs(gradients).max() > 0
@@ -99,6 +103,7 @@ def test_scores_of_a_net_without_softmax(reference):
 
 
 def test_engines_without_gradients_are_refused(small_net, monkeypatch):
+    pytest.importorskip("onnxruntime")
     with pytest.raises(
         CamcaffeError, match="engine onnx: it has no gradients; expected the engine pycaffe or torch"
     ):

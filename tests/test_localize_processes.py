@@ -1,6 +1,7 @@
 """`camcaffe localize` on other processes: one a device, and those of a Dask cluster."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,6 +16,15 @@ from camcaffe.localize import Localizer, Settings, device_processes, find_images
 from camcaffe.matlab import imwrite
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def semaphores():
+    """Other processes need them; a root without /dev/shm has none."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        pytest.skip(f"no semaphores here ({error})")
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def localizer(small_net):
     return Localizer(Settings({**dict(argument[2:].split("=") for argument in small_net), "threads": 1}))
 
 
-def test_processes_give_what_threads_give(localizer, images):
+def test_processes_give_what_threads_give(localizer, images, semaphores):
     found = find_images(images)
     expected = plain(overlapped(found, localizer.read, localizer.run, localizer.explain, 2))
     with device_processes(["cpu", "cpu"]) as (executor, processes):
@@ -50,7 +60,7 @@ def test_processes_give_what_threads_give(localizer, images):
     assert len(expected) == 70
 
 
-def test_a_process_with_other_files_is_refused(localizer, images):
+def test_a_process_with_other_files_is_refused(localizer, images, semaphores):
     identity = {**localizer.identity, "weights": "others"}
     with device_processes(["cpu"]) as (executor, processes):
         results = spread(executor, processes, find_images(images), localizer.settings, identity, 1)
@@ -58,14 +68,14 @@ def test_a_process_with_other_files_is_refused(localizer, images):
             list(results)
 
 
-def test_each_process_has_its_device(localizer, images):
+def test_each_process_has_its_device(localizer, images, semaphores):
     with device_processes(["abacus"]) as (executor, processes):
         results = spread(executor, processes, find_images(images), localizer.settings, localizer.identity, 1)
         with pytest.raises(CamcaffeError, match="abacus"):
             list(results)
 
 
-def test_a_process_that_dies_is_one_line(localizer, images):
+def test_a_process_that_dies_is_one_line(localizer, images, semaphores):
     with device_processes(["cpu"]) as (executor, processes):
         executor.submit(os._exit, 1)
         results = spread(executor, processes, find_images(images), localizer.settings, localizer.identity, 1)
