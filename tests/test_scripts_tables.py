@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from report_files import cut_benchmark, write_reference_run
+from scipy.io import savemat
 
 from camcaffe.errors import CamcaffeError
 from camcaffe.ilsvrc.guesses import evaluate_run
@@ -17,8 +18,8 @@ from camcaffe.paper_tables.table import Row, Table
 from camcaffe.run_store import RunStore
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-# Of the 200 images, in order of their names: with 7 only a tight box fits, 12 is located by a later guess, 13 has
-# the class alone, 22 not even that.
+# Of the 200 images, in order of their names: in 7 only a tight box fits, 12 is located by a later guess, in 13
+# only the class is right, in 22 not even that.
 LINES = [0, 6, 7, 12, 13, 22, 101]
 
 
@@ -237,6 +238,30 @@ def test_an_image_is_missing(run_script, benchmark, tmp_path):
     status, _, err = run_script("table3_heuristic.py", folder, f"--runs={tmp_path / 'runs'}")
     assert status == 2
     assert f"1 images are not in it, {Path(names[3]).stem} first" in err
+
+
+def test_true_boxes_that_do_not_name_their_images(run_script, benchmark, tmp_path):
+    folder, names, _ = benchmark
+    rec = np.empty((1, len(names)), [("objects", "O")])
+    truth = folder / "ILSVRC2014_devkit" / "data" / "ILSVRC2014_clsloc_validation_ground_truth.txt"
+    for place, label in enumerate(truth.read_text().split()):
+        rec[0, place] = (np.array([[(float(label), [1.0, 1, 9, 9])]], [("label", "O"), ("bbox", "O")]),)
+    savemat(tmp_path / "cache.mat", {"rec": rec})
+    options = [f"--boxes={tmp_path / 'cache.mat'}", f"--runs={tmp_path / 'runs'}"]
+    status, _, err = run_script("table2_localization.py", folder, *options)
+    assert status == 2
+    assert "the images have no names; expected XML files or Kaggle's CSV" in err
+
+
+def test_no_predictions_of_a_damaged_net(run_script, benchmark, squeezenet_home, reference, tmp_path):
+    folder, _, _ = benchmark
+    (squeezenet_home / "nin_imagenet.caffemodel").write_bytes(b"<html>not found</html>")
+    options = [f"--sizes={reference / 'mini_ilsvrc' / 'image_sizes.csv'}", f"--runs={tmp_path / 'runs'}"]
+    options += ["--model=nin", f"--test-images={folder / 'ILSVRC2012_img_val'}"]
+    status, out, err = run_script("table3_heuristic.py", folder, *options)
+    assert status == 0
+    assert "NIN, NIN: " in out
+    assert err.startswith("nin: no predictions: ")
 
 
 def test_an_unknown_network(run_script, tmp_path):

@@ -60,7 +60,7 @@ def table1(**options) -> None:
     """Table 1 of the paper: classification error, with ten crops and with the centre crop."""
     from camcaffe.paper_tables.tables import classification_table
 
-    _print(classification_table, **options)
+    _make(classification_table, **options)
 
 
 @_command
@@ -68,7 +68,7 @@ def table2(**options) -> None:
     """Table 2 of the paper: localization error on the validation set, one box a class."""
     from camcaffe.paper_tables.tables import localization_table
 
-    _print(localization_table, **options)
+    _make(localization_table, **options)
 
 
 @_command
@@ -89,21 +89,26 @@ def table3(test_images, test_sizes, predictions, **options) -> None:
     """
     from camcaffe.ilsvrc.devkit import read_synsets
     from camcaffe.paper_tables.layout import find_layout
-    from camcaffe.paper_tables.runs import Images
+    from camcaffe.paper_tables.runs import Images, Unavailable
     from camcaffe.paper_tables.tables import heuristic_table, networks_with_maps
 
-    runs = _print(heuristic_table, **options)
+    runs = _make(heuristic_table, **options)
     if test_images is None:
         return
     layout = find_layout(*(options[name] for name in ("folder", "images", "devkit", "boxes")))
     synsets, images = read_synsets(layout.devkit), Images(test_images, test_sizes)
     for name in networks_with_maps(options["models"]):
-        for path in runs.export(name, images, synsets, ("combined", "loose"), predictions):
+        try:
+            written = runs.export(name, images, synsets, ("combined", "loose"), predictions)
+        except Unavailable as missing:
+            click.echo(f"{name}: no predictions: {missing}", err=True)
+            continue
+        for path in written:
             click.echo(f"{path}: {len(images.all)} rows")
 
 
-def _print(make, folder, images, devkit, boxes, sizes, runs, models, csv_file, markdown, workers, **engine):
-    """Make a table, print and write it; the runs that it was made with."""
+def _make(make, folder, images, devkit, boxes, sizes, runs, models, csv_file, markdown, workers, **engine):
+    """Make a table, print it, write it; the runs that it was made of."""
     from camcaffe import files
     from camcaffe.caffe.engines import available_cpus
     from camcaffe.ilsvrc.truth import read_truth

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
@@ -51,7 +51,8 @@ class Images:
         truth: take its images alone, and compare their sizes with those it says.
 
     Raises:
-        CamcaffeError: an image of the truth is missing, or has another size than the truth says.
+        CamcaffeError: an image of the truth is missing, or has another size than the truth says; the truth
+            does not name its images.
     """
 
     def __init__(
@@ -151,6 +152,10 @@ class Runs:
 
 
 def _of_truth(images: Sequence[StoredImage], truth: Truth, source: files.PathLike) -> list[StoredImage]:
+    if truth.names is None:
+        raise CamcaffeError(
+            truth.source, "the images have no names", "XML files or Kaggle's CSV of true boxes"
+        )
     by_key = {image_key(image.name): image for image in images}
     missing = [name for name in truth.names if name not in by_key]
     if missing:

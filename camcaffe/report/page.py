@@ -71,11 +71,11 @@ def write_report(
     with _heatmaps(run, heatmaps, net, stored, results, progress) as (read, remark):
         gallery = []
         for kind in chosen:
-            cards = (
+            cards = [
                 make_card(judgement, place, stored[place], results[truth.names[place]], ids, read, rotation)
                 for place in kind.images.tolist()
-            )
-            gallery.append((kind, list(cards)))
+            ]
+            gallery.append((kind, cards))
     page = files.make_folder(folder) / "index.html"
     files.write_text(page, _render(run, judgement, gallery, remark))
     return page
