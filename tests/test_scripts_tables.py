@@ -18,8 +18,8 @@ from camcaffe.paper_tables.table import Row, Table
 from camcaffe.run_store import RunStore
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-# Of the 200 images, in order of their names: in 7 only a tight box fits, 12 is located by a later guess, in 13
-# only the class is right, in 22 not even that.
+# Of the 200 images, in order of their names: in 7 only a tight box fits, 12 is located by a later guess,
+# in 13 only the class is right, in 22 not even that.
 LINES = [0, 6, 7, 12, 13, 22, 101]
 
 
