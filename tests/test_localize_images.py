@@ -1,5 +1,7 @@
 import io
+import os
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,22 @@ def test_a_folder_with_its_subfolders_in_order(tmp_path):
     images = find_images(tmp_path)
     assert [image.name for image in images] == ["a b.tif", "a/y.webp", "a/z.png", "b.JPEG"]
     assert [image.read() for image in images] == [image.name.encode() for image in images]
+
+
+def test_folders_behind_links(tmp_path):
+    write(tmp_path / "elsewhere" / "c.jpg")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "n01").symlink_to(tmp_path / "elsewhere")
+    assert [image.name for image in find_images(tmp_path / "images")] == ["n01/c.jpg"]
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "images")
+    with pytest.raises(CamcaffeError, match=r"images is reached in two ways; expected each folder once"):
+        find_images(tmp_path / "images")
+
+
+def test_names_that_are_no_text(tmp_path):
+    Path(os.fsdecode(bytes(tmp_path) + b"/\xff.jpg")).write_bytes(b"pixels")
+    with pytest.raises(CamcaffeError, match=r"the name '\\udcff.jpg'; expected names in UTF-8"):
+        find_images(tmp_path)
 
 
 def test_a_list_is_relative_to_its_folder(tmp_path):

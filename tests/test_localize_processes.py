@@ -76,11 +76,11 @@ def test_each_process_has_its_device(localizer, images, semaphores):
 
 
 def test_a_process_that_dies_is_one_line(localizer, images, semaphores):
-    with device_processes(["cpu"]) as (executor, processes):
-        executor.submit(os._exit, 1)
-        results = spread(executor, processes, find_images(images), localizer.settings, localizer.identity, 1)
-        with pytest.raises(CamcaffeError, match="--gpus: a process ended by itself"):
-            list(results)
+    found, settings, identity = find_images(images), localizer.settings, localizer.identity
+    with pytest.raises(CamcaffeError, match="--gpus: a process ended by itself"):  # noqa: SIM117
+        with device_processes(["cpu"]) as (executor, processes):
+            executor.submit(os._exit, 1)
+            list(spread(executor, processes, found, settings, identity, 1))
 
 
 def test_gpus_that_are_not_there(camcaffe, small_net, images, tmp_path):
@@ -108,6 +108,16 @@ def test_a_scheduler_that_is_not_there(camcaffe, small_net, images, tmp_path, mo
         assert result.exit_code == 2
         assert f"Error: --scheduler: {address} cannot be reached (" in result.output
         assert not (tmp_path / "run.sqlite").exists()
+
+
+def test_a_scheduler_without_workers(cluster, camcaffe, small_net, images, tmp_path, monkeypatch):
+    from camcaffe.localize import processes
+
+    monkeypatch.setattr(processes, "_SECONDS_TO_CONNECT", 2)
+    arguments = ["localize", *small_net, "--images", images, "--run", tmp_path / "run.sqlite"]
+    result = camcaffe(*arguments, "--scheduler", cluster.address)
+    assert result.exit_code == 2
+    assert result.output == f"Error: --scheduler: {cluster.address} has no worker; expected workers\n"
 
 
 class Cluster:
@@ -162,27 +172,54 @@ def opened_by_a_reader(fifo, client):
             time.sleep(0.02)
 
 
-def test_a_dask_worker_that_is_killed(cluster, small_net, images, tmp_path):
-    command = [sys.executable, "-m", "camcaffe", "localize", *small_net, f"--images={images}", "--threads=1"]
-    whole, run = tmp_path / "whole.sqlite", tmp_path / "run.sqlite"
-    done = subprocess.run([*command, "--run", whole], capture_output=True, check=False, timeout=60)
-    assert done.returncode == 1, done.stderr
-    worker = cluster.add_worker()
-    # The worker waits for this image's bytes, and so holds its chunk when it is killed.
-    fifo = images / "40.png"
+@pytest.fixture
+def stuck(cluster, small_net, images, tmp_path):
+    """The command at work on a cluster of one worker, which waits for the bytes of an image.
+
+    Returns:
+        The worker, the client, and what lets the image be.
+    """
+    worker, fifo, run = cluster.add_worker(), images / "40.png", tmp_path / "run.sqlite"
     fifo.rename(tmp_path / "40.png")
     os.mkfifo(fifo)
-    client = subprocess.Popen(
-        [*command, "--run", run, "--scheduler", cluster.address],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    command = [*program(small_net, images), "--run", run, "--scheduler", cluster.address]
+    client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     writer = opened_by_a_reader(fifo, client)
+
+    def let_go():
+        (tmp_path / "40.png").replace(fifo)
+        os.close(writer)
+
+    yield worker, client, let_go
+    client.kill()
+    client.communicate()
+
+
+def program(small_net, images):
+    return [sys.executable, "-m", "camcaffe", "localize", *small_net, f"--images={images}", "--threads=1"]
+
+
+def test_a_dask_worker_that_is_killed(cluster, small_net, images, stuck, tmp_path):
+    worker, client, let_go = stuck
     worker.kill()
-    os.close(writer)
-    (tmp_path / "40.png").replace(fifo)
+    let_go()
     cluster.add_worker()
     output, error = client.communicate(timeout=120)
+    whole, run = tmp_path / "whole.sqlite", tmp_path / "run.sqlite"
     assert client.returncode == 1, error
     assert output == f"{run}: 69 images, 1 failed\n"
+    command = [*program(small_net, images), "--run", whole]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1, done.stderr
     assert table(run) == table(whole)
     assert len(table(run)) == 69 * 5 + 1
+
+
+def test_a_dask_scheduler_that_is_killed(cluster, stuck, tmp_path):
+    _, client, let_go = stuck
+    cluster.processes[0].kill()
+    let_go()
+    error = client.communicate(timeout=120)[1]
+    assert client.returncode == 2, error
+    assert f"Error: --scheduler: {cluster.address} is lost; expected --resume once it is back" in error
+    assert "Traceback" not in error

@@ -82,6 +82,11 @@ def find_images(source: files.PathLike) -> list[StoredImage]:
         images = _of_archive(path)
     else:
         images = _of_list(path)
+    for image in images:
+        try:
+            image.name.encode()
+        except UnicodeEncodeError as error:
+            raise CamcaffeError(source, f"the name {image.name!r}", "names in UTF-8") from error
     if not images:
         raise CamcaffeError(source, "no picture", "JPEG, PNG, BMP, TIFF, GIF or WebP files")
     return images
@@ -154,7 +159,13 @@ def _pictures_below(folder: Path) -> Iterator[str]:
     def fail(error: OSError) -> None:
         raise CamcaffeError(error.filename, f"cannot be read: {error.strerror}", "a folder of images")
 
-    for current, folders, names in os.walk(folder, onerror=fail):
+    seen = set()
+    for current, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        # A link may lead back to where it lies.
+        place = os.path.realpath(current)
+        if place in seen:
+            raise CamcaffeError(current, f"{place} is reached in two ways", "each folder once")
+        seen.add(place)
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(current).relative_to(folder)
         for name in names:

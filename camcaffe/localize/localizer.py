@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ class Settings:
     method: str = "cam"
     top: int = 5
     heatmaps: str | None = None
-    reading: Mapping[str, Any] = ()  # type: ignore[assignment]
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Prepared(NamedTuple):
@@ -86,7 +86,7 @@ class Localizer:
     def read(self, image: StoredImage) -> Prepared | ImageResult:
         """Read an image and cut its ten crops; the failure, where it cannot be read."""
         try:
-            pixels = read_rgb(image.name, data=image.read(), **dict(self.settings.reading))
+            pixels = read_rgb(image.name, data=image.read(), **self.settings.reading)
         except CamcaffeError as error:
             return ImageResult(image.name, failure=str(error))
         crops = prepare_image(pixels, self._model.mean, self._model.crop_size)
@@ -113,7 +113,7 @@ class Localizer:
         return ImageResult(seen.image.name, tuple(RankedClass(*one) for one in ranked))
 
     def _identity(self) -> dict[str, Any]:
-        net = dict(self.settings.net)
+        net = self.settings.net
         names = ("name", "prototxt", "caffemodel", "mean", "labels")
         found = NetFiles.find(**{name: net.get(name) for name in names})
         mean = sha256(found.mean) if Path(found.mean).is_file() else str(found.mean)
@@ -129,7 +129,7 @@ class Localizer:
             "engine version": engines.load(self._model.net.engine).version(),
             "precision": net.get("precision", "float32"),
             "device": str(net.get("device", "cpu")).split(":")[0],
-            "EXIF rotation": dict(self.settings.reading).get("exif_rotation", False),
+            "EXIF rotation": self.settings.reading.get("exif_rotation", False),
             "heat maps": self.settings.heatmaps,
             **software(),
         }

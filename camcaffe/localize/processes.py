@@ -6,10 +6,12 @@ the net once, with the first chunk that it gets.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -47,8 +49,7 @@ def spread(
         workers: threads of each process beside the net's.
 
     Raises:
-        CamcaffeError: what a process raises; a process has other files or versions; one ended and the
-            executor does not start another.
+        CamcaffeError: what a process raises; a process has other files or versions.
     """
     images, pending = iter(images), set()
     try:
@@ -59,7 +60,7 @@ def spread(
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                yield from _results(future)
+                yield from future.result()
     finally:
         for future in pending:
             future.cancel()
@@ -88,6 +89,9 @@ def device_processes(devices: Sequence[str]) -> Iterator[tuple[Executor, Callabl
 
     Args:
         devices: a name for each process, as the engine takes them.
+
+    Raises:
+        CamcaffeError: in the block: a process ended by itself.
     """
     import multiprocessing
 
@@ -99,6 +103,10 @@ def device_processes(devices: Sequence[str]) -> Iterator[tuple[Executor, Callabl
     pool = ProcessPoolExecutor(len(devices), context, _begin, (names,))
     try:
         yield pool, lambda: len(devices)
+    except BrokenProcessPool as error:
+        raise CamcaffeError(
+            "--gpus", "a process ended by itself", "enough memory; --resume goes on"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -111,14 +119,20 @@ def dask_cluster(address: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
         address: the scheduler's, e.g. "tcp://10.0.0.1:8786".
 
     Raises:
-        CamcaffeError: the package distributed is missing, or no scheduler answers there.
+        CamcaffeError: the package distributed is missing, no scheduler answers there, or it has no worker; in
+            the block: the scheduler is lost, or a chunk of images has taken several workers with it.
     """
     try:
         from distributed import Client
+        from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise CamcaffeError(
             "--scheduler", "the package distributed is missing", 'pip install "camcaffe[cluster]"'
         ) from error
+    # What goes wrong is raised; the package would tell it in a hundred lines as well.
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=_SECONDS_TO_CONNECT)
     except (OSError, ValueError) as error:
@@ -127,7 +141,15 @@ def dask_cluster(address: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
             "--scheduler", f"{address} cannot be reached ({line})", "the address of a Dask scheduler"
         ) from error
     with client:
-        yield client.get_executor(pure=False), lambda: len(client.nthreads())
+        try:
+            client.wait_for_workers(1, timeout=_SECONDS_TO_CONNECT)
+            yield client.get_executor(pure=False), lambda: len(client.nthreads())
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise CamcaffeError("--scheduler", f"{address} has no worker", "workers") from error
+        except KilledWorker as error:
+            raise CamcaffeError("--scheduler", str(error), "workers with enough memory") from error
+        except (CancelledError, OSError) as error:
+            raise CamcaffeError("--scheduler", f"{address} is lost", "--resume once it is back") from error
 
 
 # What a process keeps from chunk to chunk.
@@ -158,15 +180,6 @@ def localize_chunk(
                     "the same files and versions everywhere",
                 )
         return list(overlapped(images, localizer.read, localizer.run, localizer.explain, workers))
-
-
-def _results(future: Future) -> list[ImageResult]:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise CamcaffeError(
-            "--gpus", "a process ended by itself", "enough memory; --resume goes on"
-        ) from error
 
 
 def _begin(devices) -> None:
