@@ -111,6 +111,14 @@ def test_true_sizes(localize, images, small_net, tmp_path):
     assert not (tmp_path / "other.sqlite").exists()
 
 
+def test_an_image_beyond_what_a_jpeg_can_hold_is_a_failure(localize, images, tmp_path):
+    imwrite(images / "long.png", np.zeros((2, 70_000, 3), np.uint8))
+    result = localize(images)
+    assert result.exit_code == 1
+    assert "5 images, 2 failed" in result.output
+    assert "Error: imwrite: .jpg cannot hold" in result.output
+
+
 def test_heat_maps_and_boxes_can_be_made_apart(camcaffe, localize, images, small_net, tmp_path):
     result = localize(images, "run.sqlite", "--heatmaps", tmp_path / "maps", "--top", 2)
     assert result.exit_code == 1, result.output

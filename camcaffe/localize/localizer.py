@@ -98,12 +98,15 @@ class Localizer:
         return Seen(prepared.image, prepared.size, found)
 
     def explain(self, seen: Seen) -> ImageResult:
-        """Maps, heat maps and boxes of what the net saw; a failure, where its scores are no numbers."""
+        """Maps, heat maps and boxes of what the net saw.
+
+        Where the scores are no numbers, or the image is larger than a JPEG can be, the failure.
+        """
         try:
             classes, scores, maps = self._maps(self._model, *seen.found)
+            jpegs = [encode(gray, ".jpg") for gray in heatmaps(maps, seen.size)]
         except CamcaffeError as error:
             return ImageResult(seen.image.name, failure=str(error))
-        jpegs = [encode(gray, ".jpg") for gray in heatmaps(maps, seen.size)]
         if self.settings.heatmaps is not None:
             for rank, jpeg in enumerate(jpegs, 1):
                 path = Path(self.settings.heatmaps) / f"top{rank}" / seen.image.heatmap
