@@ -102,8 +102,8 @@ def test_scores_of_a_net_without_softmax(reference):
     assert score_blobs(plain) == (plain.outputs[0], plain.outputs[0])
 
 
+@pytest.mark.onnx
 def test_engines_without_gradients_are_refused(small_net, monkeypatch):
-    pytest.importorskip("onnxruntime")
     with pytest.raises(
         CamcaffeError, match="engine onnx: it has no gradients; expected the engine pycaffe or torch"
     ):

@@ -217,8 +217,8 @@ def test_another_identity_refuses_to_resume(localize, images, tmp_path):
     assert table(tmp_path / "run.sqlite") == before
 
 
+@pytest.mark.torch
 def test_backprop(camcaffe, small_net, images, tmp_path):
-    pytest.importorskip("torch")
     arguments = ["localize", *small_net, "--images", images, "--method", "backprop", "--top", 2]
     result = camcaffe(*arguments, "--engine", "torch", "--run", tmp_path / "run.sqlite")
     assert result.exit_code == 1, result.output

@@ -83,8 +83,8 @@ def test_a_process_that_dies_is_one_line(localizer, images, semaphores):
             list(spread(executor, processes, found, settings, identity, 1))
 
 
+@pytest.mark.torch
 def test_gpus_that_are_not_there(camcaffe, small_net, images, tmp_path):
-    pytest.importorskip("torch")
     arguments = ["localize", *small_net, "--images", images, "--run", tmp_path / "run.sqlite", "--gpus", 99]
     result = camcaffe(*arguments)
     assert result.exit_code == 2
@@ -97,8 +97,8 @@ def test_gpus_that_are_not_there(camcaffe, small_net, images, tmp_path):
         assert message in camcaffe(*arguments, *more).output
 
 
+@pytest.mark.distributed
 def test_a_scheduler_that_is_not_there(camcaffe, small_net, images, tmp_path, monkeypatch):
-    pytest.importorskip("distributed")
     from camcaffe.localize import processes
 
     monkeypatch.setattr(processes, "_SECONDS_TO_CONNECT", 1)
@@ -110,6 +110,7 @@ def test_a_scheduler_that_is_not_there(camcaffe, small_net, images, tmp_path, mo
         assert not (tmp_path / "run.sqlite").exists()
 
 
+@pytest.mark.distributed
 def test_a_scheduler_without_workers(cluster, camcaffe, small_net, images, tmp_path, monkeypatch):
     from camcaffe.localize import processes
 
@@ -152,7 +153,6 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path):
-    pytest.importorskip("distributed")
     folder = tmp_path / "cluster"
     folder.mkdir()
     cluster = Cluster(folder)
@@ -199,6 +199,7 @@ def program(small_net, images):
     return [sys.executable, "-m", "camcaffe", "localize", *small_net, f"--images={images}", "--threads=1"]
 
 
+@pytest.mark.distributed
 def test_a_dask_worker_that_is_killed(cluster, small_net, images, stuck, tmp_path):
     worker, client, let_go = stuck
     worker.kill()
@@ -215,6 +216,7 @@ def test_a_dask_worker_that_is_killed(cluster, small_net, images, stuck, tmp_pat
     assert len(table(run)) == 69 * 5 + 1
 
 
+@pytest.mark.distributed
 def test_a_dask_scheduler_that_is_killed(cluster, stuck, tmp_path):
     _, client, let_go = stuck
     cluster.processes[0].kill()

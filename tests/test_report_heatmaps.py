@@ -91,8 +91,8 @@ def test_other_weights_than_the_runs(recomputed):
         recomputed({"weights": "0" * 64})
 
 
+@pytest.mark.torch
 def test_a_run_of_gradients_gets_gradients(reference, squeezenet_home, tmp_path):
-    pytest.importorskip("torch")
     image = StoredImage(NAME, str(reference / "mini_ilsvrc" / "images"), true_size=(379, 500))
     model = load_backprop("squeezenetCAM")
     crops = prepare_image(read_rgb(NAME, data=image.read()), model.mean, model.crop_size)

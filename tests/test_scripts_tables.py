@@ -189,9 +189,9 @@ def test_a_net_without_weights_or_with_damaged_ones_does_not_stop_the_others(
     assert rows["squeezenetCAM", "loose"]["ours_top5"]
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_backprop_of_a_baseline(make_table, reference, squeezenet_home, benchmark):
-    pytest.importorskip("torch")
     weights = "squeezenet_v1.0.caffemodel"
     (squeezenet_home / weights).symlink_to(reference / "caffe" / weights)
     rows, _ = make_table("table2_localization.py", models=["squeezenet_v1.0"])
