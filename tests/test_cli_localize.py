@@ -1,6 +1,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -138,6 +140,16 @@ def test_heat_maps_and_boxes_can_be_made_apart(camcaffe, localize, images, small
     result = camcaffe("localize", "--from-heatmaps", tmp_path / "maps", "--run", tmp_path / "boxes.sqlite")
     assert result.exit_code == 1, result.output
     assert table(tmp_path / "boxes.sqlite") == table(tmp_path / "run.sqlite")
+
+
+def test_the_original_script(images, small_net, tmp_path):
+    script = Path(__file__).parent.parent / "scripts" / "ilsvrc_generate_heatmap.py"
+    command = [sys.executable, str(script), str(images), str(tmp_path / "maps"), *small_net]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stdout) == (1, f"{tmp_path}/maps/run.sqlite: 5 images, 1 failed\n")
+    assert (tmp_path / "maps" / "predictions.mat").exists()
+    assert imread(tmp_path / "maps" / "top5" / "a.jpg").shape == (50, 80)
 
 
 def test_a_heat_map_that_is_damaged_is_a_failure(camcaffe, localize, images, tmp_path):
