@@ -14,7 +14,7 @@ EXTRAS = {
     "report": ["matplotlib>=3.4", "jinja2>=3.0"],
     "cluster": ["distributed>=2022.1"],
 }
-# All extras but PyTorch, whose tests are left out where it is not installed: it is larger than the rest together.
+# All extras but PyTorch, which is larger than the rest together; its tests are left out where it is missing.
 EXTRAS["test"] = [
     "pytest>=7.0",
     "pytest-xdist>=2.5",
