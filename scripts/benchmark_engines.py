@@ -4,10 +4,12 @@
 
 Every engine that is installed runs each net in a process of its own, on the same random weights and crops,
 in turns; the best of several rounds counts, so that what else the machine does weighs little. With
---caffe-root (as made by scripts/pycaffe_debian11.sh; it takes root's rights) real Caffe runs among them.
+--caffe-root (as made by scripts/pycaffe_debian11.sh; it takes root's rights) real Caffe runs among them,
+twice: "caffe" on the kernels that its OpenBLAS picks for this processor, "caffe-sse3" on those that it falls
+back to on processors newer than itself, with which the reference results were made.
 
 "/ limit": against the time of the net's multiply-adds at the rate of one large float32 matrix product, taken
-in the same rounds. "Caffe /": how many times faster than real Caffe. "first": from the start of the process
+in the same rounds. "Caffe /": how many times faster than "caffe". "first": from the start of the process
 to the first result. "peak": resident memory. "deviation": the largest difference of the CAM blob and the
 scores from real Caffe's (without it, the first engine's), relative to the largest value.
 """
@@ -45,7 +47,7 @@ begun = time.perf_counter()
 engine, folder, threads, blobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
 import numpy as np
 paths = folder + "/net.prototxt", folder + "/net.caffemodel"
-if engine == "caffe":
+if engine.startswith("caffe"):
     import caffe
     net = caffe.Net(*paths, caffe.TEST)
 else:
@@ -89,6 +91,8 @@ class Process:
 
     def __init__(self, name: str, command: list, threads: int):
         settings = {"OPENBLAS_NUM_THREADS": str(threads), "GLOG_minloglevel": "2"}
+        if name == "caffe-sse3":
+            settings["OPENBLAS_CORETYPE"] = "Prescott"
         self.name, self.seconds = name, []
         self._process = subprocess.Popen(
             command, env={**os.environ, **settings}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -136,7 +140,7 @@ def benchmark(prototxt: Path, engines: list, arguments: argparse.Namespace) -> N
         processes = []
         for engine in engines:
             python, inside = [sys.executable], folder
-            if engine == "caffe":
+            if engine.startswith("caffe"):
                 python, inside = ["chroot", str(root), "python3"], Path("/") / folder.relative_to(root)
             command = [*python, "-c", ENGINE, engine, str(inside), str(arguments.threads), *blobs]
             processes.append(Process(engine, command, arguments.threads))
@@ -199,7 +203,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=available_cpus(), help="default: all CPUs")
     arguments = parser.parse_args()
     versions = {name: load(name).version() for name in arguments.engine or ENGINES}
-    engines = ["caffe"] if arguments.caffe_root else []
+    engines = ["caffe", "caffe-sse3"] if arguments.caffe_root else []
     engines += [name for name, version in versions.items() if version is not None]
     print(f"{machine()}, {arguments.threads} threads, NumPy {np.__version__}")
     print(", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items()))
