@@ -116,7 +116,7 @@ def test_hdf5_without_matlabs_attributes(tmp_path):
 def test_sparse_matrices(tmp_path):
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     scipy.io.savemat(tmp_path / "sparse.mat", {"matrix": matrix})
-    np.testing.assert_array_equal(loadmat(tmp_path / "sparse.mat")["matrix"].toarray(), np.eye(3))
+    np.testing.assert_array_equal(loadmat(tmp_path / "sparse.mat")["matrix"], np.eye(3))
     with h5py.File(tmp_path / "sparse73.mat", "w") as file:
         file.create_group("matrix").attrs["MATLAB_sparse"] = np.uint64(3)
     with pytest.raises(CamcaffeError, match=r"sparse73\.mat: .*sparse matrix in HDF5; expected numbers"):

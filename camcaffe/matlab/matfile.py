@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 
 import numpy as np
@@ -22,9 +23,9 @@ def loadmat(path: files.PathLike) -> dict:
         path: the file.
 
     Returns:
-        Name -> value: numbers as arrays of MATLAB's shape (two dimensions or more), a row of
-        characters as `str` (several rows: a list of them), a cell array as an object array of such
-        values, a struct as a dict, a struct array as an object array of dicts.
+        Name -> value: numbers, sparse matrices too, as arrays of MATLAB's shape (two dimensions or
+        more), a row of characters as `str` (several rows: a list of them), a cell array as an object
+        array of such values, a struct as a dict, a struct array as an object array of dicts.
 
     Raises:
         CamcaffeError: the file is missing, cut short or no .mat file, or holds an object of a MATLAB
@@ -52,7 +53,9 @@ class _UnsupportedError(Exception):
 def _load_classic(data: bytes) -> dict:
     from scipy.io import loadmat as scipy_loadmat
 
-    variables = scipy_loadmat(io.BytesIO(data), struct_as_record=True, chars_as_strings=True)
+    # From 1.16 on SciPy asks which of its sparse classes is wanted; either becomes an array here.
+    asked = {"spmatrix": False} if "spmatrix" in inspect.signature(scipy_loadmat).parameters else {}
+    variables = scipy_loadmat(io.BytesIO(data), struct_as_record=True, chars_as_strings=True, **asked)
     return {name: _from_scipy(value) for name, value in variables.items() if not name.startswith("__")}
 
 
@@ -61,7 +64,7 @@ def _from_scipy(value):
     if type(value).__name__ in ("MatlabFunction", "MatlabOpaque"):
         raise _UnsupportedError("an object of a MATLAB class or a function handle")
     if not isinstance(value, np.ndarray):
-        return value  # a sparse matrix
+        return value.toarray()  # a sparse matrix
     if value.dtype.names:
         structs = np.empty(value.shape, dtype=object)
         for place in np.ndindex(value.shape):
