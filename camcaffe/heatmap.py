@@ -28,19 +28,10 @@ def heatmaps(merged: np.ndarray, size: Sequence[int]) -> np.ndarray:
     gray = np.empty((len(merged), *size), dtype=np.uint8)
     for one, result in zip(merged, gray):
         resized = imresize(one, size)
-        largest = resized.max()
-        if not 0 < largest < np.inf:
-            # 0 / 0 is NaN, which becomes 0.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                result[:] = im2uint8(resized / largest)
-            continue
-        # im2uint8 of what is known to be numbers, in place.
-        resized /= largest
-        resized *= resized.dtype.type(255)
-        np.maximum(resized, 0, out=resized)
-        # Less than a half by the least, so that cutting off the fraction rounds halves up and no more.
-        resized += np.nextafter(resized.dtype.type(0.5), resized.dtype.type(0))
-        result[:] = resized
+        # 0 / 0 is NaN, which becomes 0.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            resized /= resized.max()
+        result[:] = im2uint8(resized)
     return gray
 
 

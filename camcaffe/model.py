@@ -219,6 +219,11 @@ def through_jpeg(gray: np.ndarray) -> np.ndarray:
     Args:
         gray: (H, W) uint8.
     """
+    return gray_of_jpeg(encode(gray, ".jpg"))
+
+
+def gray_of_jpeg(jpeg: bytes) -> np.ndarray:
+    """The (H, W) uint8 gray picture in the bytes of a JPEG that `encode` made."""
     import cv2
 
-    return cv2.imdecode(np.frombuffer(encode(gray, ".jpg"), np.uint8), cv2.IMREAD_GRAYSCALE)
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)

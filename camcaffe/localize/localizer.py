@@ -21,7 +21,7 @@ from camcaffe.heatmap import heatmaps
 from camcaffe.loading import NetFiles, load, load_backprop
 from camcaffe.localize.images import StoredImage
 from camcaffe.matlab import encode, read_rgb
-from camcaffe.model import Model
+from camcaffe.model import Model, gray_of_jpeg
 from camcaffe.run_store import ImageResult, RankedClass
 from camcaffe.ten_crop import prepare_image
 
@@ -112,7 +112,8 @@ class Localizer:
                 path = Path(self.settings.heatmaps) / f"top{rank}" / seen.image.heatmap
                 files.make_folder(path.parent)
                 files.write_bytes(path, jpeg)
-        ranked = zip(classes.tolist(), scores.tolist(), map(boxes_of_jpeg, jpegs))
+        boxes = (dt_boxes(gray_of_jpeg(jpeg), AUTHORS_THRESHOLDS) for jpeg in jpegs)
+        ranked = zip(classes.tolist(), scores.tolist(), boxes)
         return ImageResult(seen.image.name, tuple(RankedClass(*one) for one in ranked))
 
     def _identity(self) -> dict[str, Any]:
@@ -152,18 +153,6 @@ def software() -> dict[str, Any]:
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
     }
-
-
-def boxes_of_jpeg(jpeg: bytes) -> np.ndarray:
-    """The boxes of a heat map, (n, 4) xywh, as the authors' program finds them in the file.
-
-    Args:
-        jpeg: the bytes of a JPEG that `encode` made.
-    """
-    import cv2
-
-    gray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return dt_boxes(gray, AUTHORS_THRESHOLDS)
 
 
 def sha256(path: files.PathLike) -> str:

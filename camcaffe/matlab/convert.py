@@ -17,9 +17,7 @@ def round_half_away(values: np.ndarray) -> np.ndarray:
     NumPy's `rint` sends halves to the even neighbour.
     """
     values = np.asarray(values)
-    # The largest number below a half: a half itself would lift 0.49999999999999994 to 1.
-    almost_half = np.nextafter(values.dtype.type(0.5), values.dtype.type(0))
-    return np.trunc(values + np.copysign(almost_half, values))
+    return np.trunc(values + np.copysign(_almost_half(values.dtype), values))
 
 
 def im2double(image: np.ndarray) -> np.ndarray:
@@ -92,12 +90,14 @@ def mat2gray(values: np.ndarray, limits: Sequence[float] | None = None) -> np.nd
 
 def _saturate_uint8(values: np.ndarray) -> np.ndarray:
     """MATLAB's `uint8(x)` of a float array: rounded, clamped, NaN to 0."""
-    values = np.nan_to_num(values, copy=True, nan=0.0)
-    np.clip(values, 0, 255, out=values)
-    whole = values.astype(np.uint8)
-    # Half or more of a rest rounds up; among numbers from 0 that is "away from zero".
-    whole += values - whole >= 0.5
-    return whole
+    limited = np.fmin(np.fmax(values, 0), 255)  # of a NaN and 0, fmax takes 0
+    limited += _almost_half(limited.dtype)
+    return limited.astype(np.uint8)  # cuts the fraction off
+
+
+def _almost_half(dtype: np.dtype) -> np.floating:
+    """The largest number below a half: a half itself would lift 0.49999999999999994 to 1."""
+    return np.nextafter(dtype.type(0.5), dtype.type(0))
 
 
 def _require_float_or_bool(image: np.ndarray, function: str) -> None:
