@@ -11,6 +11,7 @@ exec((ROOT / "camcaffe" / "_version.py").read_text(encoding="utf-8"), VERSION)
 EXTRAS = {
     "openvino": ["openvino>=2023.1.0"],
     "torch": ["torch>=2.1"],
+    "train": ["torch>=2.1", "lmdb>=1.0.0", "scikit-learn>=1.0", "matplotlib>=3.4"],
     "report": ["matplotlib>=3.4", "jinja2>=3.0"],
     "cluster": ["distributed>=2022.1"],
 }
@@ -19,11 +20,14 @@ EXTRAS["test"] = [
     "pytest>=7.0",
     "pytest-xdist>=2.5",
     "hypothesis>=6.30",
+    "lmdb>=1.0.0",
+    "scikit-learn>=1.0",
     *EXTRAS["openvino"],
     *EXTRAS["report"],
     *EXTRAS["cluster"],
 ]
 EXTRAS["dev"] = ["ruff>=0.6"]
+EXTRAS["docs"] = ["mkdocs>=1.5"]
 
 setup(
     name="camcaffe",

@@ -1,5 +1,7 @@
 import importlib.util
 import os
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,11 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def _has_caffe_root() -> bool:
+    root = os.environ.get("CAMCAFFE_DEBIAN_ROOT")
+    return bool(root) and Path(root, "usr/bin/caffe").is_file() and os.geteuid() == 0
+
+
 # Marker -> whether that optional library is here.
 OPTIONAL = {
     "pycaffe": lambda: _installed("caffe.pycaffe"),
@@ -39,6 +46,7 @@ OPTIONAL = {
     "opencv4": _reads_caffe_nets,
     "opencv5": lambda: not _reads_caffe_nets(),
     "distributed": lambda: _installed("distributed"),
+    "caffe_root": _has_caffe_root,
 }
 
 
@@ -74,6 +82,37 @@ def camcaffe():
         )
 
     return run
+
+
+class RealCaffe:
+    """BVLC Caffe in its Debian 11 root: commands see `folder` as their working folder.
+
+    Attributes:
+        folder: a new folder in the root, that the test may write to and read from.
+    """
+
+    def __init__(self, root: Path, folder: Path):
+        self.folder, self._root = folder, root
+
+    def run(self, *command, status: int = 0, blas: str = "Prescott") -> str:
+        """Run a command such as `caffe train --solver s.prototxt`; gives what it printed and logged."""
+        script = 'cd "$1" && shift && exec "$@"'
+        inside = f"/{self.folder.relative_to(self._root)}"
+        done = subprocess.run(
+            ["chroot", self._root, "env", "-i", "PATH=/usr/bin:/bin", f"OPENBLAS_CORETYPE={blas}",
+             "sh", "-c", script, "sh", inside, *map(str, command)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def real_caffe():
+    """BVLC Caffe in the root that CAMCAFFE_DEBIAN_ROOT names; for tests marked `caffe_root`."""
+    root = Path(os.environ["CAMCAFFE_DEBIAN_ROOT"])
+    with tempfile.TemporaryDirectory(dir=root / "tmp") as folder:
+        yield RealCaffe(root, Path(folder))
 
 
 @pytest.fixture
