@@ -74,7 +74,7 @@ def test_no_blacklist(evaluate, small):
 def test_a_devkit_without_a_blacklist_skips_nothing(evaluate, small):
     small.blacklist.unlink()
     result = evaluate(small.predictions, "--csv", small.tmp / "errors.csv")
-    assert result.output.startswith("5 images, 0 of them blacklisted\n")
+    assert result.output.startswith("5 images\n")
     assert {row["blacklist"] for row in table((small.tmp / "errors.csv").read_text())} == {"no"}
 
 
@@ -348,9 +348,12 @@ def test_a_cache_without_names_needs_a_list_for_runs(camcaffe, small):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pred.txt"], "--devkit and --boxes are needed, or --cub"),
-        (["pred.txt", "--devkit", "d"], "--devkit and --boxes are needed"),
-        (["pred.txt", "--cub", "c", "--devkit", "d"], "--cub takes the place of"),
+        (["pred.txt"], "the truth is missing: --truth, or --devkit and --boxes, or --cub"),
+        (["pred.txt", "--devkit", "d"], "the truth is missing"),
+        (
+            ["pred.txt", "--cub", "c", "--devkit", "d"],
+            "--devkit and --boxes and --cub are two kinds of truth",
+        ),
         (["--cub", "c"], "a RUN, PREDICTIONS or --heatmaps is needed"),
         (["--cub", "c", "--heatmaps", "h", "--csv", "f"], "--csv and --per-class need a RUN"),
         (["a", "a", "--cub", "c"], "named twice"),
@@ -361,3 +364,54 @@ def test_options_that_do_not_fit(camcaffe, arguments, message):
     result = camcaffe("evaluate", *arguments)
     assert result.exit_code == 2
     assert message in result.output
+
+
+OWN = {"cat/1.jpg": ("cat", (10, 20, 109, 79)), "dog/1.jpg": ("hot dog", (5, 5, 24, 44))}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A run that located the first of two images of one name in two folders, and their truth."""
+    from camcaffe.run_store import ImageResult, RankedClass, RunStore
+
+    with RunStore.write(tmp_path / "own.sqlite", {"model": "own"}, ("cat", "hot dog")) as run:
+        box = np.array([[10, 20, 99, 59]])
+        run.add(ImageResult(name, (RankedClass(0, 0.9, box), RankedClass(1, 0.1, box))) for name in OWN)
+    rows = [f"{name},{label},{','.join(map(str, corners))}\n" for name, (label, corners) in OWN.items()]
+    (tmp_path / "boxes.csv").write_text("image,label,xmin,ymin,xmax,ymax\n" + "".join(rows))
+    return tmp_path
+
+
+def test_own_images(camcaffe, own):
+    from camcaffe.matlab import imwrite
+
+    for rank in (1, 2):
+        for name, (_, box) in OWN.items():
+            (own / f"maps/top{rank}" / name).parent.mkdir(parents=True, exist_ok=True)
+            imwrite(own / f"maps/top{rank}" / name.replace("jpg", "png"), score_map(box))
+    options = ["--truth", own / "boxes.csv", "--heatmaps", own / "maps", "--csv", own / "errors.csv"]
+    result = camcaffe("evaluate", own / "own.sqlite", *options, "--per-class", own / "classes.csv")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("2 images\n")
+    assert "MaxBoxAcc 100.00" in result.output
+    rows = {(row["boxes"], row["guesses"]): row for row in table((own / "errors.csv").read_text())}
+    assert (rows["loose", "1"]["cls_error"], rows["loose", "1"]["loc_error"]) == ("0.500000", "0.500000")
+    assert (rows["loose", "2"]["cls_error"], rows["loose", "2"]["loc_error"]) == ("0.000000", "0.500000")
+    assert [row["wnid"] for row in table((own / "classes.csv").read_text())][:2] == ["cat", "hot dog"]
+
+
+def test_own_images_that_do_not_fit(camcaffe, own):
+    truth = own / "boxes.csv"
+    run = own / "own.sqlite"
+    edit(truth, "hot dog", "dog")
+    result = camcaffe("evaluate", run, "--truth", truth)
+    assert result.exit_code == 2
+    assert "boxes.csv, line 3: unknown class 'dog'; expected one of the classes in" in result.output
+    edit(truth, "dog/1.jpg,dog", "cow/1.jpg,hot dog")
+    result = camcaffe("evaluate", run, "--truth", truth)
+    assert result.exit_code == 2
+    assert "own.sqlite: 1 of 2 images, without cow/1" in result.output
+    (own / "pred.txt").write_text(GOOD)
+    result = camcaffe("evaluate", own / "pred.txt", "--truth", truth)
+    assert result.exit_code == 2
+    assert "--truth needs a RUN" in result.output

@@ -244,3 +244,53 @@ def test_a_browser_draws_it(full, tmp_path, width):
         assert (picture == color).all(axis=2).sum() > 500
     # Nothing of the text or the gallery runs out of the page on the right.
     assert (picture[:, -8:] == 255).all()
+
+
+def test_own_images(camcaffe, small):
+    from ilsvrc_files import CAFFE_LABELS, IMAGES, WNIDS
+
+    rows = [f"{name}.jpg,{WNIDS[label - 1]},{','.join(map(str, box))}\n"
+            for name, (label, boxes) in IMAGES.items() for box in boxes]  # fmt: skip
+    truth = small.tmp / "boxes.csv"
+    truth.write_text("image,label,xmin,ymin,xmax,ymax\n" + "".join(rows))
+    out = small.tmp / "own"
+    result = camcaffe("report", small.run, "--truth", truth, "--images", small.images, "-o", out)
+    assert result.exit_code == 0, result.output
+    page = Page((out / "index.html").read_text(encoding="utf-8"))
+    assert "5 images." in page.words
+    assert "blacklisted" not in page.words
+    assert page.count("article") == 5
+    assert CAFFE_LABELS[0] in page.words
+
+
+def test_birds_in_folders_of_classes(camcaffe, tmp_path):
+    """CUB-200-2011, whose images lie in a folder a class."""
+    from camcaffe.run_store import ImageResult, RankedClass, RunStore
+
+    names = ["001.Wren/Wren_1.jpg", "002.Auk/Auk_2.jpg"]
+    for name, text in {
+        "images.txt": f"1 {names[0]}\n2 {names[1]}\n",
+        "classes.txt": "1 001.Wren\n2 002.Auk\n",
+        "image_class_labels.txt": "1 1\n2 2\n",
+        "bounding_boxes.txt": "1 60.0 27.0 100.0 50.0\n2 10.0 10.0 40.0 30.0\n",
+        "train_test_split.txt": "1 0\n2 0\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    with RunStore.write(tmp_path / "run.sqlite", {}, ("001.Wren", "002.Auk")) as run:
+        run.add(ImageResult(name, (RankedClass(0, 0.9, np.array([[60, 27, 100, 50]])),)) for name in names)
+    for name in names:
+        for folder in (tmp_path / "images", tmp_path / "maps" / "top1"):
+            (folder / name).parent.mkdir(parents=True)
+            imwrite(folder / name, np.full((120, 200), 128, np.uint8))
+    options = ["--cub", tmp_path, "--images", tmp_path / "images", "--heatmaps", tmp_path / "maps"]
+    result = camcaffe("report", tmp_path / "run.sqlite", *options, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    page = Page((tmp_path / "out" / "index.html").read_text(encoding="utf-8"))
+    assert "Located: 1 of 2 images" in page.words
+    assert page.count("svg") == 4
+
+
+def test_a_truth_is_needed(camcaffe, small):
+    result = camcaffe("report", small.run, "-o", small.tmp / "out")
+    assert result.exit_code == 2
+    assert "the truth is missing: --truth, or --devkit and --boxes, or --cub" in result.output

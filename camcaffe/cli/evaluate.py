@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from camcaffe.cli.truth import read_chosen_truth, truth_options
 from camcaffe.errors import CamcaffeError
 
 _PATH = click.Path()
@@ -11,25 +12,7 @@ _PATH = click.Path()
 
 @click.command()
 @click.argument("sources", nargs=-1, metavar="[RUN|PREDICTIONS]...")
-@click.option(
-    "--devkit", type=_PATH, metavar="DIR", help="The devkit's folder, or that of LOC_synset_mapping.txt."
-)
-@click.option(
-    "--boxes",
-    type=_PATH,
-    metavar="DIR|MAT|CSV",
-    help="True boxes: XML files, the devkit's cache, or Kaggle's CSV.",
-)
-@click.option(
-    "--images",
-    type=_PATH,
-    metavar="LIST",
-    help="Which image each line of the ground truth is about. By default they stand in order of their names.",
-)
-@click.option("--cub", type=_PATH, metavar="DIR", help="CUB_200_2011, in place of --devkit and --boxes.")
-@click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="CUB's."
-)
+@truth_options("--images")
 @click.option(
     "--no-blacklist", is_flag=True, help="Localization counts the blacklisted images too, and only so."
 )
@@ -40,22 +23,21 @@ _PATH = click.Path()
 @click.option("--heatmaps", type=_PATH, metavar="DIR", help="Score maps, for MaxBoxAcc and MaxBoxAccV2.")
 @click.option("--csv", "csv_file", type=_PATH, metavar="FILE", help="Write the table of errors.")
 @click.option("--per-class", type=_PATH, metavar="FILE", help="Write the errors of each class as CSV.")
-def command(
-    sources, devkit, boxes, images, cub, split, no_blacklist, bootstrap, seed, heatmaps, csv_file, per_class
-):
+def command(sources, no_blacklist, bootstrap, seed, heatmaps, csv_file, per_class, **options):
     """Classification and localization errors of runs or prediction files.
 
     A RUN, written by camcaffe localize, is judged with its loose, tight and combined boxes; PREDICTIONS are
     rows of guesses `id xmin ymin xmax ymax`, best first, one image a line. Images that a run could not read
     count as errors.
+
+    \b
+    Examples:
+      camcaffe evaluate val.sqlite --devkit ILSVRC2014_devkit --boxes val_bbox
+      camcaffe evaluate my.sqlite --truth boxes.csv
     """
     from camcaffe import files
     from camcaffe.ilsvrc import tables
 
-    if cub is None and (devkit is None or boxes is None):
-        raise click.UsageError("--devkit and --boxes are needed, or --cub.")
-    if cub is not None and (devkit is not None or boxes is not None or images is not None):
-        raise click.UsageError("--cub takes the place of --devkit, --boxes and --images.")
     if not sources and heatmaps is None:
         raise click.UsageError("a RUN, PREDICTIONS or --heatmaps is needed.")
     if not sources and (csv_file is not None or per_class is not None):
@@ -63,10 +45,10 @@ def command(
     if len(set(sources)) < len(sources):
         raise click.UsageError("a RUN or PREDICTIONS is named twice.")
 
-    truth = _truth(devkit, boxes, images, cub, split)
+    truth = read_chosen_truth(sources, **options)
     blacklisted = int(truth.blacklisted.sum())
     skip = blacklisted > 0 and not no_blacklist
-    click.echo(f"{len(truth)} images, {blacklisted} of them blacklisted")
+    click.echo(f"{len(truth)} images" + (f", {blacklisted} of them blacklisted" if blacklisted else ""))
     errors, ranks = _judge(sources, truth)
     if errors:
         rows = tables.error_rows(errors, (True, False) if skip else (False,), bootstrap or 0, seed)
@@ -79,13 +61,6 @@ def command(
             files.write_text(per_class, tables.class_csv(errors, truth, skip))
     if heatmaps is not None:
         click.echo(_max_box_accuracy(heatmaps, truth, ranks))
-
-
-def _truth(devkit, boxes, images, cub, split):
-    from camcaffe.ilsvrc.cub import read_cub
-    from camcaffe.ilsvrc.truth import read_truth
-
-    return read_truth(devkit, boxes, images) if cub is None else read_cub(cub, split)
 
 
 def _judge(sources, truth):

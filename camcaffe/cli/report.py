@@ -8,6 +8,7 @@ import sys
 import click
 
 from camcaffe.cli.options import net_options
+from camcaffe.cli.truth import read_chosen_truth, truth_options
 
 _PATH = click.Path()
 
@@ -15,13 +16,7 @@ _PATH = click.Path()
 @click.command()
 @click.argument("run", type=_PATH, metavar="RUN")
 @click.option("-o", "--output", type=_PATH, required=True, metavar="DIR", help="Write index.html there.")
-@click.option(
-    "--devkit", type=_PATH, required=True, metavar="DIR", help="The devkit's folder: see camcaffe evaluate."
-)
-@click.option("--boxes", type=_PATH, required=True, metavar="DIR|MAT|CSV", help="True boxes.")
-@click.option(
-    "--order", type=_PATH, metavar="LIST", help="Which image each line of the ground truth is about."
-)
+@truth_options("--order")
 @click.option("--images", type=_PATH, metavar="DIR|LIST|TAR", help="The run's images, to show some.")
 @click.option(
     "--heatmaps",
@@ -40,24 +35,25 @@ _PATH = click.Path()
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of their choice.")
 @net_options
-def command(run, output, devkit, boxes, order, images, heatmaps, examples, seed, **net) -> None:
+def command(run, output, images, heatmaps, examples, seed, **options) -> None:
     """A page on a RUN: error tables and plots, worst classes, hits and misses with their boxes.
 
     It is one HTML file with everything in it, which opens from disk. It needs matplotlib and Jinja2:
     pip install camcaffe[report]. The options of the net are for runs of nets that have no name.
 
     \b
-    Example:
+    Examples:
       camcaffe report val.sqlite -o report --devkit ILSVRC2014_devkit --boxes val_bbox --images val
+      camcaffe report my.sqlite -o report --truth boxes.csv --images my
     """
     from tqdm import tqdm
 
-    from camcaffe.ilsvrc.truth import read_truth
     from camcaffe.localize import find_images
     from camcaffe.report import write_report
     from camcaffe.run_store import RunStore
 
-    truth = read_truth(devkit, boxes, order)
+    names = "boxes_csv", "devkit", "boxes", "order", "cub", "split"
+    truth = read_chosen_truth([run], **{name: options.pop(name) for name in names})
     progress = functools.partial(tqdm, unit="image", disable=not sys.stderr.isatty(), leave=False)
     with RunStore.read(run) as store:
         page = write_report(
@@ -66,7 +62,7 @@ def command(run, output, devkit, boxes, order, images, heatmaps, examples, seed,
             output,
             None if images is None else find_images(images),
             heatmaps,
-            {"name": net.pop("model"), **net},
+            {"name": options.pop("model"), **options},
             examples,
             seed,
             progress,

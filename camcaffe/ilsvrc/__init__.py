@@ -1,11 +1,13 @@
-"""The ILSVRC localization benchmark, and CUB-200-2011 beside it: files, predictions and error rates.
+"""The ILSVRC localization benchmark, CUB-200-2011 and own data: files, predictions and error rates.
 
-A truth (`read_truth`, `read_cub`) and guesses (`read_predictions`, or those of a run) meet in an evaluator.
+A truth (`read_truth`, `read_cub`, `read_boxes_csv`) and guesses (`read_predictions`, or those of a run)
+meet in an evaluator.
 Boxes here are `corners` (xmin, ymin, xmax, ymax), and both ends count as inside, as the devkit counts them:
 the original hands it [x, y, x + w, y + h] all the same, which makes its boxes one pixel wider and higher
 than they were found.
 """
 
+from camcaffe.ilsvrc.boxes_csv import read_boxes_csv
 from camcaffe.ilsvrc.cub import read_cub
 from camcaffe.ilsvrc.devkit import read_synsets
 from camcaffe.ilsvrc.evaluation import ErrorEvaluator, Errors, evaluate, interval, overlap
@@ -29,6 +31,7 @@ __all__ = [
     "interval",
     "max_box_accuracy",
     "overlap",
+    "read_boxes_csv",
     "read_cub",
     "read_predictions",
     "read_synsets",

@@ -8,7 +8,8 @@ import numpy as np
 
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, coordinate, image_key, read_lines, whole_number
+from camcaffe.ilsvrc.lines import at, coordinate, read_lines, whole_number
+from camcaffe.ilsvrc.names import path_tails
 from camcaffe.ilsvrc.synsets import Synsets
 from camcaffe.ilsvrc.truth import Truth
 
@@ -53,7 +54,7 @@ def read_cub(folder: files.PathLike, split: str = "test") -> Truth:
         place = at(root / "image_class_labels.txt", number)
         ids.append(whole_number(label, 1, len(classes), place, "the class"))
         corners.append(_corners(box, at(root / "bounding_boxes.txt", number)))
-        chosen.append(image_key(name))
+        chosen.append(next(path_tails(name)))
     if not chosen:
         raise CamcaffeError(root / "train_test_split.txt", f"no image of the {split} split", "some")
     return Truth.of_images(

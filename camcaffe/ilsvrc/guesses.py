@@ -11,7 +11,7 @@ from camcaffe.boxes.convention import xywh_to_corners
 from camcaffe.boxes.loose_tight import loose_tight
 from camcaffe.errors import CamcaffeError
 from camcaffe.ilsvrc.evaluation import ErrorEvaluator, Errors
-from camcaffe.ilsvrc.lines import image_key
+from camcaffe.ilsvrc.names import ImageNames
 from camcaffe.ilsvrc.predictions import Predictions
 from camcaffe.ilsvrc.score_maps import ranks_of_true_class
 from camcaffe.ilsvrc.synsets import Synsets
@@ -35,7 +35,7 @@ class RunGuesses:
     Args:
         run: an open run.
         synsets: the classes, which the run's labels are looked up in.
-        names: the images wanted, by key; a batch refers to them by their positions here.
+        names: the images wanted, by path without suffix; a batch refers to them by their positions here.
 
     Attributes, which are known when all batches have come:
         failed: the images that the run could not read; they have no guesses.
@@ -45,7 +45,7 @@ class RunGuesses:
 
     Raises:
         CamcaffeError: a label of the run names no class of `synsets`; while batches come: the run lacks an
-            image, or has two of one key.
+            image, or has two of one name.
     """
 
     def __init__(self, run: RunStore, synsets: Synsets, names: Sequence[str], batch: int = 500):
@@ -55,11 +55,11 @@ class RunGuesses:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, dict[str, Predictions]]]:
         self._forget()
-        wanted = {name: image for image, name in enumerate(self._names)}
+        wanted = ImageNames(self._names)
         seen: dict[int, str] = {}
         batch: list[tuple[int, ImageResult]] = []
         for result in self._run.results():
-            image = wanted.get(image_key(result.name))
+            image = wanted.find(result.name)
             if image is None:
                 self.others += 1
                 continue
@@ -67,7 +67,7 @@ class RunGuesses:
                 raise CamcaffeError(
                     self._run.path,
                     f"both {seen[image]} and {result.name}",
-                    "each image once, whatever its folder",
+                    f"{self._names[image]} once",
                 )
             seen[image] = result.name
             batch.append((image, result))

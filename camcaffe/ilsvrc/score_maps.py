@@ -12,6 +12,7 @@ import numpy as np
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
 from camcaffe.ilsvrc.max_box_accuracy import THRESHOLDS, MaxBoxAccuracy, MaxBoxEvaluator
+from camcaffe.ilsvrc.names import path_tails
 from camcaffe.ilsvrc.truth import Truth
 
 _SUFFIXES = (".npy", ".png", ".jpg", ".jpeg", ".JPEG")
@@ -45,12 +46,13 @@ class ScoreMaps:
         """The file with the map of an image's true class, None where there is none.
 
         Args:
-            name: the image's key.
+            name: the image's name without suffix, with or without the folders that its map lies in.
             rank: where the true class stands among the image's classes, from 1; 0: not among them. It
                 does not matter where the folder has one map an image.
         """
         folder = self.folder / f"top{rank}" if self.ranked else self.folder
-        return next((file for suffix in _SUFFIXES if (file := folder / f"{name}{suffix}").is_file()), None)
+        candidates = (folder / f"{tail}{suffix}" for tail in path_tails(name) for suffix in _SUFFIXES)
+        return next((file for file in candidates if file.is_file()), None)
 
 
 def read_score_map(path: files.PathLike) -> np.ndarray:

@@ -10,6 +10,8 @@ from camcaffe import files
 from camcaffe.errors import CamcaffeError
 from camcaffe.ilsvrc.lines import at, read_lines
 
+_WNID = r"n\d{8}"
+
 
 @dataclass(frozen=True)
 class Synsets:
@@ -19,7 +21,7 @@ class Synsets:
     fox, Caffe's index 0 the tench.
 
     Attributes:
-        wnids: WordNet ids, e.g. "n02119789" (CUB-200-2011: class names).
+        wnids: WordNet ids, e.g. "n02119789" (CUB-200-2011 and own data: class names).
         words: what each means in words.
         source: the file that they came from.
     """
@@ -55,16 +57,34 @@ class Synsets:
                 place, f"unknown class {wnid!r}", f"one of the classes in {self.source}"
             ) from None
 
+    @classmethod
+    def of_labels(cls, labels: Sequence[str], source: str) -> Synsets:
+        """The classes of a category list, each named by its WordNet id or else by the whole line.
+
+        Raises:
+            CamcaffeError: two lines name one class.
+        """
+        with_wnid = [re.match(_WNID, label) is not None for label in labels]
+        return cls(
+            tuple(label[:9] if found else label for label, found in zip(labels, with_wnid)),
+            tuple(label[9:].strip() if found else label for label, found in zip(labels, with_wnid)),
+            source,
+        )
+
     def ids_of_labels(self, labels: Sequence[str], place: str) -> list[int]:
         """The ids of Caffe's classes, from the lines of its category list.
 
         The WordNet id is the line's first nine characters, "n01440764 tench, Tinca tinca", as in the
-        original ILSVRC_evaluate_bbox.m; a line without one names its class by its first word.
+        original ILSVRC_evaluate_bbox.m; a line without one names its class by the whole line or, where
+        no class is called so, by its first word.
 
         Raises:
             CamcaffeError: a line names a class that these do not have.
         """
-        return [self.id_of(_wnid(label), f"{place}, class {index}") for index, label in enumerate(labels)]
+        return [
+            self.id_of(label if label in self._ids else _wnid(label), f"{place}, class {index}")
+            for index, label in enumerate(labels)
+        ]
 
 
 def read_meta(path: files.PathLike) -> Synsets:
@@ -107,7 +127,7 @@ def read_synset_mapping(path: files.PathLike) -> Synsets:
     wnids, words = [], []
     for number, line in enumerate(read_lines(path, "Kaggle's LOC_synset_mapping.txt"), 1):
         wnid, _, rest = line.partition(" ")
-        if not re.fullmatch(r"n\d{8}", wnid):
+        if not re.fullmatch(_WNID, wnid):
             raise CamcaffeError(at(path, number), f"begins with {wnid[:40]!r}", "a WordNet id like n01440764")
         wnids.append(wnid)
         words.append(rest.strip())
@@ -115,6 +135,6 @@ def read_synset_mapping(path: files.PathLike) -> Synsets:
 
 
 def _wnid(label: str) -> str:
-    if re.match(r"n\d{8}", label):
+    if re.match(_WNID, label):
         return label[:9]
     return label.split()[0] if label.split() else label

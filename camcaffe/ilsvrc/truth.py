@@ -21,8 +21,8 @@ class Truth:
 
     Attributes:
         synsets: the classes.
-        names: the images' keys (file names without folder and suffix), in the order of the rows of a
-            prediction file; None where nothing names them (a devkit's cache without a list).
+        names: the images' file names without suffix, with folders where the truth has some, in the order
+            of the rows of a prediction file; None where nothing names them (a devkit's cache without a list).
         labels: (N,) int64, the id of each image's class.
         boxes: (M, 4) float64, corners, inclusive: those of the image's own class, image after image.
         offsets: (N + 1,) int64: image i has boxes[offsets[i]:offsets[i + 1]].

@@ -12,7 +12,6 @@ import numpy as np
 
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import image_key
 from camcaffe.localize import Localizer, Settings, StoredImage, sha256
 from camcaffe.matlab import read_gray
 from camcaffe.models import MODELS
@@ -72,7 +71,7 @@ def recomputed_heatmaps(
         run: the run.
         net: keyword arguments of `load`.
         images: one or more, with their true sizes where they are stored at another one.
-        results: image key -> what the run found in it. Where the net ranks another class now, as another
+        results: image name -> what the run found in it. Where the net ranks another class now, as another
             engine may where two are all but equal, there is no heat map.
         progress: wraps the images as they come, e.g. `tqdm`.
 
@@ -101,7 +100,7 @@ def recomputed_heatmaps(
             if isinstance(prepared, ImageResult):
                 raise CamcaffeError(image.name, f"cannot be shown ({prepared.failure})", "the run's images")
             found = localizer.explain(localizer.run(prepared))
-            ranked = zip(found.classes, results[image_key(image.name)].classes)
+            ranked = zip(found.classes, results[image.name].classes)
             same |= {
                 (image.name, rank) for rank, (now, then) in enumerate(ranked, 1) if now.index == then.index
             }

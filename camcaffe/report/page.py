@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from camcaffe import files
 from camcaffe._version import __version__
 from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import image_key
+from camcaffe.ilsvrc.names import ImageNames
 from camcaffe.ilsvrc.tables import error_rows
 from camcaffe.ilsvrc.truth import Truth
 from camcaffe.localize import StoredImage
@@ -64,15 +64,16 @@ def write_report(
     check_libraries()
     judgement = judge(run, truth)
     chosen = choose_examples(judgement, each, seed) if images is not None else []
-    stored = _stored(truth, np.concatenate([kind.images for kind in chosen]), images) if chosen else {}
-    results = _results(run, {image_key(image.name) for image in stored.values()})
+    names = ImageNames(truth.names)
+    stored = _stored(truth, names, np.concatenate([kind.images for kind in chosen]), images) if chosen else {}
+    results = _results(run, names, stored.keys())
     ids = np.array(truth.synsets.ids_of_labels(run.labels, str(run.path)))
     rotation = bool(run.identity.get("EXIF rotation", False))
     with _heatmaps(run, heatmaps, net, stored, results, progress) as (read, remark):
         gallery = []
         for kind in chosen:
             cards = [
-                make_card(judgement, place, stored[place], results[truth.names[place]], ids, read, rotation)
+                make_card(judgement, place, stored[place], results[place], ids, read, rotation)
                 for place in kind.images.tolist()
             ]
             gallery.append((kind, cards))
@@ -96,11 +97,13 @@ def check_libraries() -> None:
             ) from error
 
 
-def _stored(truth: Truth, places: np.ndarray, images: Sequence[StoredImage]) -> dict[int, StoredImage]:
-    by_key = {image_key(image.name): image for image in images}
+def _stored(
+    truth: Truth, names: ImageNames, places: np.ndarray, images: Sequence[StoredImage]
+) -> dict[int, StoredImage]:
+    by_place = {names.find(image.name): image for image in images}
     found = {}
     for place in places.tolist():
-        image = by_key.get(truth.names[place])
+        image = by_place.get(place)
         if image is None:
             raise CamcaffeError("images", f"no {truth.names[place]} among them", "the images of the run")
         if truth.sizes is not None:
@@ -110,12 +113,9 @@ def _stored(truth: Truth, places: np.ndarray, images: Sequence[StoredImage]) -> 
     return found
 
 
-def _results(run: RunStore, keys: set[str]) -> dict[str, ImageResult]:
-    found = {}
-    for result in run.results() if keys else ():
-        if image_key(result.name) in keys:
-            found[image_key(result.name)] = result
-    return found
+def _results(run: RunStore, names: ImageNames, places: Collection[int]) -> dict[int, ImageResult]:
+    found = ((names.find(result.name), result) for result in (run.results() if places else ()))
+    return {place: result for place, result in found if place in places}
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def _heatmaps(
     folder: files.PathLike | None,
     net: Mapping[str, Any],
     stored: Mapping[int, StoredImage],
-    results: Mapping[str, ImageResult],
+    results: Mapping[int, ImageResult],
     progress: Callable[[Iterable], Iterable],
 ):
     """A reader of heat maps, or None, and what the page says about them."""
@@ -140,7 +140,8 @@ def _heatmaps(
     if not net:
         yield None, "Heat maps are missing: none were given, and the weights of the run’s net were not found."
         return
-    with recomputed_heatmaps(run, net, list(stored.values()), results, progress) as read:
+    by_name = {image.name: results[place] for place, image in stored.items()}
+    with recomputed_heatmaps(run, net, list(stored.values()), by_name, progress) as read:
         yield read, "The run’s net made the heat maps once more for this page."
 
 

@@ -23,14 +23,14 @@ def cub(tmp_path):
 
 def test_both_splits(cub):
     test = read_cub(cub)
-    assert test.names == ["Albatross_0046_18", "Wren_0002_55"]
+    assert test.names == ["001.Albatross/Albatross_0046_18", "002.Wren/Wren_0002_55"]
     assert test.labels.tolist() == [1, 2]
     assert test.boxes.tolist() == [[60, 27, 385, 331], [14, 112.5, 402, 298.5]]
     assert test.boxes_of(1).tolist() == [[14, 112.5, 402, 298.5]]
     assert test.synsets.wnids == ("001.Albatross", "002.Wren")
     assert not test.blacklisted.any()
     train = read_cub(cub, "train")
-    assert train.names == ["Albatross_0009_34"]
+    assert train.names == ["001.Albatross/Albatross_0009_34"]
     assert train.boxes.tolist() == [[139, 30, 292, 294]]
 
 
