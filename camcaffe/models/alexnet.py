@@ -49,7 +49,7 @@ def caffenet_cam() -> Description:
     up to conv5 are CaffeNet's. The convolution is the paper's: 3x3, stride 1, pad 1, 1024 channels, one
     group.
     """
-    layers = [*_trunk(), *cam_layers("conv5", 13, bias=1, group=1), _scores("CAM_fc", "CAM_pool", 1000)]
+    layers = [*_trunk(), *cam_layers("conv5", (13, 13), bias=1, group=1), _scores("CAM_fc", "CAM_pool", 1000)]
     return Description("CaffeNetCAM", SIZE, layers, data_layers(SIZE, IMAGENET_MEAN))
 
 

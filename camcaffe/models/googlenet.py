@@ -102,7 +102,7 @@ def _cam(
 ) -> Description:
     layers = [
         *_trunk("4e"),
-        *cam_layers("inception_4e/output", 14, bias=1, pool=pool),
+        *cam_layers("inception_4e/output", (14, 14), bias=1, pool=pool),
         _scores("CAM_fc", "CAM_pool", classes),
     ]
     heads = _heads(3, "CAM_fc")

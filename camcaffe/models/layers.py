@@ -88,6 +88,14 @@ def pooling(
     return _layer("Pooling", name, [bottom], pooling_param=options)
 
 
+def whole_map_pooling(name: str, bottom: str, pool: str, height: int, width: int) -> messages.LayerParameter:
+    """Pooling over a whole map of this size, written out as the published networks have it."""
+    if height == width:
+        return pooling(name, bottom, pool, height, height)
+    options = {"kernel_h": height, "kernel_w": width, "stride_h": height, "stride_w": width}
+    return _layer("Pooling", name, [bottom], pooling_param={"pool": pool, **options})
+
+
 def global_pooling(name: str, bottom: str, pool: str = "AVE") -> messages.LayerParameter:
     """Pooling over the whole blob, whatever its size."""
     return _layer("Pooling", name, [bottom], pooling_param={"pool": pool, "global_pooling": True})

@@ -13,10 +13,10 @@ from camcaffe.models.layers import (
     gaussian,
     input_layer,
     lmdb,
-    pooling,
     rectified,
     softmax,
     softmax_loss,
+    whole_map_pooling,
 )
 
 # Mean pixels in blue, green, red: GoogLeNet's, SqueezeNet's and the CAM authors', and VGG's.
@@ -98,20 +98,21 @@ class Description:
 
 
 def cam_layers(
-    bottom: str, size: int, *, bias: float, group: int = 2, pool: str = "AVE"
+    bottom: str, size: tuple[int, int], *, bias: float, units: int = 1024, group: int = 2, pool: str = "AVE"
 ) -> list[messages.LayerParameter]:
-    """The layers that the paper puts behind a cut network: 1024 channels, pooled over the whole map.
+    """The layers that the paper puts behind a cut network: one more convolution, pooled over the whole map.
 
     Args:
         bottom: the last blob that is kept.
         size: height and width of the map, in pixels of `bottom`; the pooling is written for this size.
         bias: what the convolution's biases begin with.
+        units: channels of the convolution.
         group: groups of the convolution; the paper mentions none, the published networks have two.
         pool: "AVE" (GAP) or "MAX" (GMP).
     """
     fill = (gaussian(0.01), constant(bias))
-    conv = convolution("CAM_conv", bottom, 1024, 3, pad=1, group=group, fill=fill)
-    return [*rectified("CAM_relu", conv), pooling("CAM_pool", "CAM_conv", pool, size, size)]
+    conv = convolution("CAM_conv", bottom, units, 3, pad=1, group=group, fill=fill)
+    return [*rectified("CAM_relu", conv), whole_map_pooling("CAM_pool", "CAM_conv", pool, *size)]
 
 
 def classification_heads(scores: str) -> list[messages.LayerParameter]:

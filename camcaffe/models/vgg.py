@@ -47,7 +47,7 @@ def vgg16_cam() -> Description:
     """
     layers = [
         *_trunk(()),
-        *cam_layers("conv5_3", 14, bias=0),
+        *cam_layers("conv5_3", (14, 14), bias=0),
         dropout("CAM_dropout", "CAM_pool"),
         inner_product("CAM_fc", "CAM_pool", 1000, rates=((1, 1),)),
     ]
