@@ -30,6 +30,7 @@ class Network:
 
     Attributes:
         name: the net's name.
+        phase: "TEST" or "TRAIN".
         inputs: shape of each input blob, in order; the tops of the Input layers.
         layers: the other layers, in order: each bottom is an input or a top of a layer before.
         outputs: blobs that no layer reads, sorted by name, as in pycaffe.
@@ -39,6 +40,7 @@ class Network:
     """
 
     name: str
+    phase: str
     inputs: dict[str, tuple[int, ...]]
     layers: tuple[Layer, ...]
     outputs: tuple[str, ...]
@@ -86,7 +88,9 @@ def network_of(
     if not net.layer:
         raise CamcaffeError(source, f"no layer is left in phase {phase}", "a prototxt that describes a net")
     outputs = tuple(sorted(blob for blob, is_unread in unread.items() if is_unread))
-    return Network(net.name, inputs, tuple(layers), outputs, net.force_backward, os.fspath(source), net)
+    return Network(
+        net.name, phase, inputs, tuple(layers), outputs, net.force_backward, os.fspath(source), net
+    )
 
 
 def insert_splits(network: Network) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:

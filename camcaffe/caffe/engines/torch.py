@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -94,15 +94,9 @@ class Engine:
             raise CamcaffeError("precision", f"{precision!r}", ", ".join(PRECISIONS))
         import torch
 
-        from camcaffe.caffe.engines import torch_layers
-
         self._network, self._threads = network, threads
-        self._dtype, self._device = getattr(torch, precision), _usable_device(device)
-        for layer in network.layers:
-            option = _option_beyond(layer)
-            if layer.type not in LAYERS or option:
-                raise unsupported(network.source, layer, self.name, option)
-        self._functions = {layer_type: getattr(torch_layers, name) for layer_type, name in LAYERS.items()}
+        self._dtype, self._device = getattr(torch, precision), usable_device(device)
+        self._functions = {layer.type: layer_function(network, layer) for layer in network.layers}
         self._params = {name: [self._tensor(array) for array in arrays] for name, arrays in weights.items()}
         self._plans = {}
 
@@ -110,13 +104,13 @@ class Engine:
         """The `blobs` asked for."""
         import torch
 
-        with _settings(self._threads), torch.inference_mode():
-            values = {name: _channels_last(self._tensor(array)) for name, array in inputs.items()}
+        with settings(self._threads), torch.inference_mode():
+            values = {name: channels_last(self._tensor(array)) for name, array in inputs.items()}
             for layer, dead in self._plan(blobs):
                 values.update(zip(layer.tops, self._run(layer, values, self._params.get(layer.name, ()))))
                 for blob in dead:
                     del values[blob]
-            return {name: _array(values[name]) for name in blobs}
+            return {name: array_of(values[name]) for name in blobs}
 
     def backward(
         self, inputs: dict[str, np.ndarray], output_diffs: dict[str, np.ndarray], blobs: Sequence[Variable]
@@ -133,7 +127,7 @@ class Engine:
                 found = f"layer {layer.name!r} of type {layer.type} has no gradient"
                 raise CamcaffeError(self._network.source, found, "outputs that do not depend on it")
         names = {*output_diffs, *(name for name in blobs if isinstance(name, str))}
-        with _settings(self._threads, gradient=True), torch.enable_grad():
+        with settings(self._threads, gradient=True), torch.enable_grad():
             values = {name: self._tensor(array).requires_grad_() for name, array in inputs.items()}
             by = dict(values)
             for layer, _ in self._plan(names):
@@ -153,7 +147,7 @@ class Engine:
                 allow_unused=True,
                 materialize_grads=True,
             )
-        found = dict(zip(reached, map(_array, diffs)))
+        found = dict(zip(reached, map(array_of, diffs)))
         return {key: found[key] if key in found else self._zeros(key, by) for key in blobs}
 
     def _zeros(self, variable: Variable, by: dict) -> np.ndarray:
@@ -162,29 +156,59 @@ class Engine:
         return np.zeros(tensor.shape, np.float32)
 
     def _run(self, layer: Layer, values: dict, params: Sequence) -> list:
-        try:
-            return self._functions[layer.type](layer, [values[blob] for blob in layer.bottoms], params)
-        except (RuntimeError, IndexError) as error:
-            # No memory left, or an index in the data (Embed, BatchReindex) that leads outside.
-            source = f"{self._network.source}: layer {layer.name!r} of type {layer.type}"
-            raise CamcaffeError(source, f"PyTorch failed: {error}") from error
+        bottoms = [values[blob] for blob in layer.bottoms]
+        return run_layer(self._network, layer, self._functions[layer.type], bottoms, params)
 
     def _plan(self, wanted: Iterable[str]) -> list[tuple[Layer, tuple[str, ...]]]:
-        # The layers that `wanted` depends on, each with the blobs that nothing needs after it.
         key = frozenset(wanted)
         if key not in self._plans:
-            plan, alive = [], set(key)
-            for layer in reversed(self._network.layers):
-                if alive.intersection(layer.tops):
-                    plan.append((layer, tuple({*layer.bottoms, *layer.tops} - alive)))
-                    alive.update(layer.bottoms)
-            self._plans[key] = plan[::-1]
+            self._plans[key] = plan(self._network.layers, key)
         return self._plans[key]
 
     def _tensor(self, array: np.ndarray):
         import torch
 
         return torch.tensor(np.asarray(array, np.float32), dtype=self._dtype, device=self._device)
+
+
+def layer_function(network: Network, layer: Layer) -> Callable:
+    """The function in torch_layers that runs a layer.
+
+    Raises:
+        CamcaffeError: there is none, or it does not know one of the layer's options.
+    """
+    from camcaffe.caffe.engines import torch_layers
+
+    option = _option_beyond(layer)
+    if layer.type not in LAYERS or option:
+        raise unsupported(network.source, layer, Engine.name, option)
+    return getattr(torch_layers, LAYERS[layer.type])
+
+
+def run_layer(
+    network: Network, layer: Layer, function: Callable, bottoms: Sequence, params: Sequence, **options
+) -> list:
+    """The tops of a layer, from its bottoms and parameters (tensors), by `function`.
+
+    Raises:
+        CamcaffeError: PyTorch failed; with the layer's name.
+    """
+    try:
+        return function(layer, bottoms, params, **options)
+    except (RuntimeError, IndexError) as error:
+        # No memory left, or an index in the data (Embed, BatchReindex) that leads outside.
+        source = f"{network.source}: layer {layer.name!r} of type {layer.type}"
+        raise CamcaffeError(source, f"PyTorch failed: {error}") from error
+
+
+def plan(layers: Sequence[Layer], wanted: Iterable[str]) -> list[tuple[Layer, tuple[str, ...]]]:
+    """The layers that the blobs `wanted` depend on, each with the blobs that nothing needs after it."""
+    result, alive = [], set(wanted)
+    for layer in reversed(layers):
+        if alive.intersection(layer.tops):
+            result.append((layer, tuple({*layer.bottoms, *layer.tops} - alive)))
+            alive.update(layer.bottoms)
+    return result[::-1]
 
 
 def _option_beyond(layer: Layer) -> str:
@@ -197,7 +221,12 @@ def _option_beyond(layer: Layer) -> str:
     return ""
 
 
-def _usable_device(name: str):
+def usable_device(name: str):
+    """The torch.device of this name.
+
+    Raises:
+        CamcaffeError: PyTorch has no such device here.
+    """
     import torch
 
     try:
@@ -209,20 +238,26 @@ def _usable_device(name: str):
     return device
 
 
-def _channels_last(tensor):
-    # The same values in the order of memory in which PyTorch pools several times as fast.
+def channels_last(tensor):
+    """The same values in the order of memory in which PyTorch pools several times as fast."""
     import torch
 
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
-def _array(tensor) -> np.ndarray:
+def array_of(tensor) -> np.ndarray:
+    """A tensor's values as a float32 array of its own."""
     return np.array(tensor.detach().float().cpu().numpy(), order="C")
 
 
 @contextmanager
-def _settings(threads: int | None, gradient: bool = False) -> Iterator[None]:
-    # PyTorch's switches are the process's own: they are put back.
+def settings(threads: int | None, gradient: bool = False) -> Iterator[None]:
+    """PyTorch's switches as Caffe's results need them; they are the process's own, and put back.
+
+    Args:
+        threads: CPU threads; None: all.
+        gradient: whether gradients are taken.
+    """
     import torch
 
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
