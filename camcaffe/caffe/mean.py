@@ -33,7 +33,8 @@ def read_mean(mean: PathLike) -> np.ndarray:
     if suffix == ".mat":
         return features.read_mean(mean)
     if suffix == ".binaryproto":
-        values = _read_binaryproto(mean)
+        values = read_binaryproto(mean)
+        values = values.reshape([n for n in values.shape if n != 1])
     elif suffix == ".npy":
         values = _read_npy(mean)
     else:
@@ -45,12 +46,20 @@ def read_mean(mean: PathLike) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def _read_binaryproto(path: PathLike) -> np.ndarray:
+def read_binaryproto(path: PathLike) -> np.ndarray:
+    """Read the one blob that a .binaryproto file holds, such as Caffe's compute_image_mean writes.
+
+    Returns:
+        float32, with the shape that the file tells; (N, C, H, W) in Caffe's old form.
+
+    Raises:
+        CamcaffeError: the file cannot be read, or holds other numbers of values than its shape has.
+    """
     data = read_bytes(path, _EXPECTED)
     try:
         blob = messages.BlobProto.FromString(data)
         shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
-        return np.array(blob.data or blob.double_data).reshape([n for n in shape if n != 1])
+        return np.array(blob.data or blob.double_data, np.float32).reshape(shape)
     except (DecodeError, ValueError) as error:
         raise CamcaffeError(path, f"not readable ({error})", _EXPECTED) from error
 

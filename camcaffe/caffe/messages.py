@@ -83,6 +83,7 @@ def _add_field(message: descriptor_pb2.DescriptorProto, text: str, messages: set
 
 CLASSES = _message_classes(SCHEMA)
 BlobProto = CLASSES["BlobProto"]
+Datum = CLASSES["Datum"]
 FillerParameter = CLASSES["FillerParameter"]
 LayerParameter = CLASSES["LayerParameter"]
 NetParameter = CLASSES["NetParameter"]

@@ -1,0 +1,126 @@
+"""The datums of a Data layer: Caffe's LMDB."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from camcaffe.caffe import messages
+from camcaffe.caffe.network import Layer
+from camcaffe.caffe.training.sources.image_list import channels_first, decode
+from camcaffe.errors import CamcaffeError
+
+INSTALL = "pip install lmdb"
+
+_EXPECTED = "a folder with Caffe's LMDB, data.mdb"
+
+# A process may open an LMDB once; nets of both phases may read the same.
+_open_environments = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+def import_lmdb():
+    """The module `lmdb`.
+
+    Raises:
+        CamcaffeError: it is not installed.
+    """
+    try:
+        import lmdb
+    except ImportError as error:
+        raise CamcaffeError("LMDB", "its Python module cannot be imported", INSTALL) from error
+    return lmdb
+
+
+class Datums:
+    """The datums of a Data layer's LMDB, in the order of their keys.
+
+    Args:
+        path: the LMDB's folder.
+        layer: the Data layer, whose force_color and force_gray say how encoded pictures are decoded.
+
+    Raises:
+        CamcaffeError: there is no such LMDB, it is empty or cut short.
+    """
+
+    def __init__(self, path: str, layer: Layer):
+        self._path, self._flags = path, _decoding(layer)
+        environment = _environment(path)
+        self._count = environment.stat()["entries"]
+        if self._count == 0:
+            raise CamcaffeError(path, "the LMDB is empty", "a datum at least")
+        self._transaction = environment.begin()
+        self._cursor = self._transaction.cursor()
+        self._cursor.first()
+        self._place = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, number: int) -> tuple[np.ndarray, int, str]:
+        """Pixels (C, H, W) uint8 or float32, label, and the LMDB and key."""
+        # An LMDB has no way to its n-th key but through those before.
+        if number < self._place:
+            self._cursor.first()
+            self._place = 0
+        while self._place < number:
+            self._cursor.next()
+            self._place += 1
+        source = f"{self._path}, key {self._cursor.key().decode('utf-8', 'backslashreplace')!r}"
+        try:
+            datum = messages.Datum.FromString(self._cursor.value())
+        except DecodeError as error:
+            raise CamcaffeError(source, "no datum", "Caffe's message Datum") from error
+        return _pixels(datum, source, self._flags), datum.label, source
+
+
+def _environment(path: str):
+    lmdb = import_lmdb()
+    file = Path(path, "data.mdb")
+    name = os.path.realpath(path)
+    with _opening:
+        environment = _open_environments.get(name)
+        if environment is None:
+            if not file.is_file():
+                raise CamcaffeError(path, "there is no LMDB", _EXPECTED)
+            try:
+                environment = lmdb.open(str(path), readonly=True, lock=False, create=False)
+            except lmdb.Error as error:
+                raise CamcaffeError(file, f"not readable ({error})", _EXPECTED) from error
+            _check_length(file, environment)
+            _open_environments[name] = environment
+    return environment
+
+
+def _check_length(file: Path, environment) -> None:
+    # LMDB maps the file into memory: to touch what is beyond its end would end the process.
+    wanted = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if file.stat().st_size < wanted:
+        raise CamcaffeError(file, f"it is cut short after {file.stat().st_size} bytes", f"{wanted} bytes")
+
+
+def _decoding(layer: Layer) -> int:
+    import cv2
+
+    settings = layer.message.transform_param
+    if settings.force_color and settings.force_gray:
+        raise CamcaffeError(f"layer {layer.name!r}", "it has both force_color and force_gray", "one of them")
+    if settings.force_color:
+        return cv2.IMREAD_COLOR
+    return cv2.IMREAD_GRAYSCALE if settings.force_gray else cv2.IMREAD_UNCHANGED
+
+
+def _pixels(datum: messages.Datum, source: str, flags: int) -> np.ndarray:
+    if datum.encoded:
+        return channels_first(decode(datum.data, source, flags))
+    shape = (datum.channels, datum.height, datum.width)
+    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+    if min(shape) < 1 or values.size != np.prod(shape, dtype=np.int64):
+        found = f"a datum of {values.size} values for {shape[0]} x {shape[1]} x {shape[2]}"
+        raise CamcaffeError(source, found, "channels x height x width values")
+    return values.reshape(shape)

@@ -1,0 +1,93 @@
+"""Data and ImageData: pictures with labels, one after the other, each transformed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from camcaffe.caffe.network import Layer
+from camcaffe.caffe.training.sources.database import Datums
+from camcaffe.caffe.training.sources.image_list import ListedImages
+from camcaffe.caffe.training.sources.order import SKIP, TRANSFORM, Order, generator
+from camcaffe.caffe.training.sources.transform import Transformer
+from camcaffe.errors import CamcaffeError
+
+
+class Items(Protocol):
+    """Pictures with labels, by their number; `len()` tells how many."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, number: int) -> tuple[np.ndarray, int, str]:
+        """Pixels (C, H, W) uint8 or float32, label, and where they are from."""
+
+
+class TransformedSource:
+    """The batches of a Data or an ImageData layer; a `Source`.
+
+    Every picture has the first one's size once it is transformed: Caffe also takes other sizes from
+    batch to batch, which a network of fixed shapes cannot.
+
+    Args:
+        layer: the layer.
+        phase: "TRAIN" or "TEST".
+        seed: of mirrors and crops.
+        items: its pictures.
+        order: the order to take them in.
+        batch_size: how many at a time.
+
+    Raises:
+        CamcaffeError: settings that do not suit the pictures, or the first picture cannot be read.
+    """
+
+    def __init__(self, layer: Layer, phase: str, seed: int, items: Items, order: Order, batch_size: int):
+        self.tops, self._items, self._order = layer.tops, items, order
+        self._batch_size, self._seed = batch_size, seed
+        self._transform = Transformer(layer, phase)
+        pixels, _, source = items.read(order.item(0))
+        self.shapes = ((batch_size, *self._transform.shape(pixels, source)), (batch_size,))[: len(layer.tops)]
+
+    def batch(self, index: int) -> list[np.ndarray]:
+        """See `Source`."""
+        values = np.empty(self.shapes[0], np.float32)
+        labels = np.empty(self._batch_size, np.float32)
+        rng = generator(self._seed, TRANSFORM, index)
+        for place in range(self._batch_size):
+            number = self._order.item(index * self._batch_size + place)
+            pixels, labels[place], source = self._items.read(number)
+            transformed = self._transform(pixels, source, rng)
+            if transformed.shape != values.shape[1:]:
+                found, wanted = (
+                    " x ".join(map(str, shape)) for shape in (transformed.shape, values.shape[1:])
+                )
+                raise CamcaffeError(
+                    source, f"{found} values", f"{wanted} as the first picture has, or a crop_size"
+                )
+            values[place] = transformed
+        return [values, labels][: len(self.tops)]
+
+
+def open_data(layer: Layer, phase: str, seed: int) -> TransformedSource:
+    """The source of a Data layer. As in Caffe 1.0, its rand_skip has no effect."""
+    settings = layer.message.data_param
+    if settings.backend != settings.LMDB:
+        raise CamcaffeError(
+            f"layer {layer.name!r}",
+            f"its data_param has the backend LEVELDB (Caffe's default), source {settings.source!r}",
+            "an LMDB and backend: LMDB; `camcaffe dataset --lmdb` and `convert_imageset -backend lmdb` make it",
+        )
+    items = Datums(settings.source, layer)
+    return TransformedSource(layer, phase, seed, items, Order(len(items)), settings.batch_size)
+
+
+def open_image_data(layer: Layer, phase: str, seed: int) -> TransformedSource:
+    """The source of an ImageData layer."""
+    settings = layer.message.image_data_param
+    items = ListedImages(layer)
+    if settings.rand_skip > len(items):
+        found = f"rand_skip {settings.rand_skip} with the {len(items)} images of {settings.source}"
+        raise CamcaffeError(f"layer {layer.name!r}", found, "at most their number")
+    skip = int(generator(seed, SKIP).integers(settings.rand_skip)) if settings.rand_skip else 0
+    order = Order(len(items), seed, settings.shuffle, skip)
+    return TransformedSource(layer, phase, seed, items, order, settings.batch_size)
