@@ -85,12 +85,12 @@ class Backprop:
         self.forward(crops)
         return self._backward(crops.shape, classes)
 
-    def look(self, crops: np.ndarray, top: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def look(self, crops: np.ndarray, top: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best classes of an image and their gradients.
 
         Args:
             crops: (10, 3, size, size) float32 BGR: the image's ten crops.
-            top: how many classes.
+            top: how many classes; by default five, or all where there are fewer.
 
         Returns:
             (top,) int64 classes, best first, (top,) float32 scores, the mean of the crops' outputs, and

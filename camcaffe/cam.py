@@ -6,6 +6,9 @@ import numpy as np
 
 from camcaffe.errors import CamcaffeError
 
+# How many classes of an image are looked at where nobody says, as the original scripts do.
+TOP = 5
+
 # OpenBLAS spreads larger products over threads: their sums would depend on the number of cores.
 _LARGEST_PRODUCT = 2**18
 _FEWEST_PIXELS = 16
@@ -45,12 +48,12 @@ def class_activation_maps(features: np.ndarray, weights: np.ndarray) -> np.ndarr
     return maps.reshape(*crops, len(weights), height, width)
 
 
-def rank_classes(scores: np.ndarray, top: int = 5) -> np.ndarray:
+def rank_classes(scores: np.ndarray, top: int | None = None) -> np.ndarray:
     """The classes with the highest scores, best first; of equal scores, the lower class comes first.
 
     Args:
         scores: (classes,) scores.
-        top: how many classes.
+        top: how many classes; by default five, or all where there are fewer.
 
     Returns:
         (top,) int64 class indices from 0.
@@ -59,6 +62,7 @@ def rank_classes(scores: np.ndarray, top: int = 5) -> np.ndarray:
         CamcaffeError: NaN among the scores, or `top` beyond the number of classes.
     """
     scores = np.asarray(scores)
+    top = min(TOP, len(scores)) if top is None else top
     if not 1 <= top <= len(scores):
         raise CamcaffeError("ranking", f"the top {top} of {len(scores)} classes", f"1 to {len(scores)}")
     if np.isnan(scores).any():

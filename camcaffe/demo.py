@@ -40,7 +40,7 @@ def demo_of_features(
     class_scores: np.ndarray,
     weights: np.ndarray,
     labels: Sequence[str],
-    top: int = 5,
+    top: int | None = None,
     crop_size: int = 224,
 ) -> Demo:
     """Rank the classes, map the top ones, and lay the maps over the image.
@@ -51,7 +51,7 @@ def demo_of_features(
         class_scores: (classes,) scores to rank by.
         weights: (classes, C) float32 weights of the classifier behind the global pool.
         labels: a label a class, for the caption.
-        top: how many classes to show.
+        top: how many classes to show; by default five, or all where there are fewer.
         crop_size: the net's input size.
 
     Returns:
@@ -73,7 +73,7 @@ def demo_of_features(
     return Demo(classes, class_scores[classes], caption, maps, demo_picture(square, maps))
 
 
-def demo_of_model(image: np.ndarray, model: Model, top: int = 5) -> Demo:
+def demo_of_model(image: np.ndarray, model: Model, top: int | None = None) -> Demo:
     """`demo.m` with a net: the features are those of the image as the demo resizes it.
 
     The image is made 256 x 256 by `imresize` (bicubic, 8 bits) before the ten crops are cut; elsewhere,
@@ -82,7 +82,7 @@ def demo_of_model(image: np.ndarray, model: Model, top: int = 5) -> Demo:
     Args:
         image: (H, W, 3) uint8 RGB.
         model: the net and what goes with it.
-        top: how many classes to show.
+        top: how many classes to show; by default five, or all where there are fewer.
     """
     square = imresize(image, (IMAGE_SIZE, IMAGE_SIZE))
     conv, scores = model.forward(prepare_image(square, model.mean, model.crop_size))

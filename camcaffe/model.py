@@ -92,7 +92,7 @@ class Model:
     def __call__(
         self,
         image: PathLike | np.ndarray,
-        top: int = 5,
+        top: int | None = None,
         classes: Sequence[int] | None = None,
         **reading,
     ) -> Result:
@@ -100,7 +100,7 @@ class Model:
 
         Args:
             image: a file, or (H, W, 3) uint8 RGB.
-            top: map this many classes, the best.
+            top: map this many classes, the best; by default five, or all where there are fewer.
             classes: map these classes instead.
             **reading: how to read the file: keyword arguments of `read_rgb`.
 
@@ -128,7 +128,7 @@ class Model:
         image: np.ndarray,
         conv: np.ndarray,
         scores: np.ndarray,
-        top: int = 5,
+        top: int | None = None,
         classes: Sequence[int] | None = None,
     ) -> Result:
         """Everything behind the net, for one image.
@@ -137,7 +137,7 @@ class Model:
             image: (H, W, 3) uint8 RGB.
             conv: (10, units, h, w) features of its ten crops.
             scores: (classes,) its class scores.
-            top: map this many classes, the best.
+            top: map this many classes, the best; by default five, or all where there are fewer.
             classes: map these classes instead.
         """
         chosen = rank_classes(scores, top) if classes is None else self._known(classes)

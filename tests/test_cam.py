@@ -67,6 +67,12 @@ def test_ranking_is_stable():
     np.testing.assert_array_equal(rank_classes(np.array([1.0, 3.0, 2.0, 3.0, 3.0]), 4), [1, 3, 4, 2])
 
 
+def test_five_classes_or_all():
+    scores = np.arange(9.0)
+    np.testing.assert_array_equal(rank_classes(scores), [8, 7, 6, 5, 4])
+    np.testing.assert_array_equal(rank_classes(scores[:2]), [1, 0])
+
+
 def test_ranking_refuses():
     with pytest.raises(CamcaffeError, match=r"scores that are not numbers \(NaN\)"):
         rank_classes(np.array([1.0, np.nan]), 1)

@@ -11,6 +11,7 @@ import pytest
 import scipy.io
 from localize_runs import table
 
+from camcaffe.caffe.net import Net
 from camcaffe.loading import load
 from camcaffe.localize import Localizer, Settings, find_images
 from camcaffe.matlab import imread, imwrite, loadmat
@@ -220,13 +221,24 @@ def test_another_identity_refuses_to_resume(localize, images, tmp_path):
     result = localize(images, "run.sqlite", "--resume", "--top", 4)
     assert result.exit_code == 2
     assert "run.sqlite: the run was made with top 5, not 4; expected" in result.output
-    from camcaffe.caffe.net import Net
-
     Net(tmp_path / "small.prototxt", seed=4).save(tmp_path / "small.caffemodel")
     result = localize(images, "run.sqlite", "--resume")
     assert result.exit_code == 2
     assert "run.sqlite: the run was made with weights" in result.output
     assert table(tmp_path / "run.sqlite") == before
+
+
+def test_nets_of_few_classes_give_all(camcaffe, small_net, images, tmp_path):
+    text = (tmp_path / "small.prototxt").read_text()
+    (tmp_path / "two.prototxt").write_text(text.replace("num_output: 7", "num_output: 2"))
+    Net(tmp_path / "two.prototxt", seed=3).save(tmp_path / "two.caffemodel")
+    net = [f"--prototxt={tmp_path}/two.prototxt", f"--caffemodel={tmp_path}/two.caffemodel", "--mean=0,0,0"]
+    result = camcaffe("localize", *net, "--images", images / "sub", "--run", tmp_path / "run.sqlite")
+    assert result.exit_code == 0, result.output
+    assert len(table(tmp_path / "run.sqlite")) == 2
+    result = camcaffe("heatmap", images / "sub" / "c.JPEG", *net, "--out", tmp_path / "maps")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "maps" / "top2" / "c.jpg").is_file()
 
 
 @pytest.mark.torch

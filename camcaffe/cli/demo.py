@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from camcaffe.cli.options import net_options, picture_options
+from camcaffe.cli.options import net_options, picture_options, top_option
 
 
 @click.command()
@@ -22,7 +22,7 @@ from camcaffe.cli.options import net_options, picture_options
     metavar="MAT",
     help="With --features: the classifier's weights, weights_LR, and categories if --labels is not given.",
 )
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes.")
+@top_option
 @click.option(
     "--ranking",
     type=click.Choice(["original", "mean"]),
@@ -53,7 +53,7 @@ def command(
     labels: str | None,
     features: str | None,
     weights: str | None,
-    top: int,
+    top: int | None,
     ranking: str,
     crop_size: int,
     output: str,

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from camcaffe.cli.options import net_options, picture_options
+from camcaffe.cli.options import net_options, picture_options, top_option
 from camcaffe.errors import CamcaffeError
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
 @net_options
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes.")
+@top_option
 @click.option(
     "--class",
     "classes",
@@ -31,7 +31,7 @@ from camcaffe.errors import CamcaffeError
 def command(
     images: tuple,
     model: str | None,
-    top: int,
+    top: int | None,
     classes: tuple,
     boxes: bool,
     out: str,

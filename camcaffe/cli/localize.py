@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from camcaffe.cli.options import net_options, picture_options
+from camcaffe.cli.options import net_options, picture_options, top_option
 
 # Failures that are printed; the run has all.
 _MOST_TOLD = 10
@@ -30,7 +30,7 @@ _MOST_TOLD = 10
     help="True sizes of images that are stored at another size: columns image,width,height.",
 )
 @click.option("--run", "path", type=click.Path(), required=True, help="The SQLite file of the results.")
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes.")
+@top_option
 @click.option(
     "--method",
     type=click.Choice(["cam", "backprop"]),

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from camcaffe.matlab.pictures import MAX_PIXELS
+
+
+def top_option(command):
+    """`--top`: how many classes of an image; None for `rank_classes` to choose."""
+    return click.option(
+        "--top",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="How many classes.  [default: 5, or all where there are fewer]",
+    )(command)
+
+
+class InputShape(click.ParamType):
+    """`data=10,3,224,224` as ("data", (10, 3, 224, 224))."""
+
+    name = "NAME=DIMS"
+
+    def convert(self, value, param, ctx):
+        """Split the text, or fail."""
+        match = re.fullmatch(r"(.+)=(\d+(?:,\d+)*)", value)
+        if not match:
+            self.fail(f"{value!r} is not like data=10,3,224,224", param, ctx)
+        return match[1], tuple(map(int, match[2].split(",")))
 
 
 def picture_options(command):

@@ -15,7 +15,7 @@ from camcaffe._version import __version__
 from camcaffe.backprop import Backprop, merge_gradients
 from camcaffe.boxes import AUTHORS_THRESHOLDS, dt_boxes
 from camcaffe.caffe import engines
-from camcaffe.cam import rank_classes
+from camcaffe.cam import TOP, rank_classes
 from camcaffe.errors import CamcaffeError
 from camcaffe.heatmap import heatmaps
 from camcaffe.loading import NetFiles, load, load_backprop
@@ -33,14 +33,14 @@ class Settings:
     Attributes:
         net: keyword arguments of `load`, the name among them.
         method: "cam", or "backprop" for the baseline.
-        top: how many classes an image gets.
+        top: how many classes an image gets; by default five, or all where there are fewer.
         heatmaps: the folder to write heat maps into, or None.
         reading: keyword arguments of `read_rgb`.
     """
 
     net: Mapping[str, Any]
     method: str = "cam"
-    top: int = 5
+    top: int | None = None
     heatmaps: str | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,8 +79,9 @@ class Localizer:
         load_model, self._look, self._maps = _METHODS[settings.method]
         self._model = load_model(**{**settings.net, "device": device or settings.net.get("device", "cpu")})
         self.labels = self._model.labels
-        if settings.top > len(self.labels):
-            raise CamcaffeError("top", f"{settings.top}", f"at most {len(self.labels)}, the net's classes")
+        self._top = min(TOP, len(self.labels)) if settings.top is None else settings.top
+        if self._top > len(self.labels):
+            raise CamcaffeError("top", f"{self._top}", f"at most {len(self.labels)}, the net's classes")
         self.identity = self._identity()
 
     def read(self, image: StoredImage) -> Prepared | ImageResult:
@@ -94,7 +95,7 @@ class Localizer:
 
     def run(self, prepared: Prepared) -> Seen:
         """Run the net."""
-        found = self._look(self._model, prepared.crops, self.settings.top)
+        found = self._look(self._model, prepared.crops, self._top)
         return Seen(prepared.image, prepared.size, found)
 
     def explain(self, seen: Seen) -> ImageResult:
@@ -123,7 +124,7 @@ class Localizer:
         mean = sha256(found.mean) if Path(found.mean).is_file() else str(found.mean)
         return {
             "method": self.settings.method,
-            "top": self.settings.top,
+            "top": self._top,
             "prototxt": sha256(found.prototxt),
             "weights": sha256(found.caffemodel),
             "mean": mean,
