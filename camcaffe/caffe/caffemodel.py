@@ -20,7 +20,7 @@ from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
 
 _EXPECTED = "a caffemodel"
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LEGACY_DIMS = ("num", "channels", "height", "width")
 # Caffe does not compress; this leaves room for files that somebody packed, and stops at bombs.
 _MOST_COMPRESSION = 100
@@ -41,7 +41,7 @@ def read_caffemodel(path: PathLike) -> dict[str, list[np.ndarray]]:
             number of values; two layers with weights share a name.
     """
     data = files.read_bytes(path, _EXPECTED)
-    if data.startswith(_HDF5_SIGNATURE):
+    if data.startswith(HDF5_SIGNATURE):
         return _by_name(path, _hdf5_blobs(path, data))
     net = _parse_binary(path, data)
     del data  # the message has its own copy
@@ -62,7 +62,7 @@ def write_caffemodel(path: PathLike, network: Network, weights: Mapping[str, Seq
     if os.fspath(path).endswith(".h5"):
         _write_hdf5(path, weights)
         return
-    net = _raw_messages()["NetParameter"].FromString(network.message.SerializeToString())
+    net = raw_messages()["NetParameter"].FromString(network.message.SerializeToString())
     left = dict(weights)
     for layer in net.layer:
         for array in left.pop(layer.name, ()):
@@ -84,7 +84,7 @@ def read_net(path: PathLike) -> messages.NetParameter:
     """
     expected = "a prototxt or a binary caffemodel"
     data = files.read_bytes(path, expected)
-    if data.startswith(_HDF5_SIGNATURE):
+    if data.startswith(HDF5_SIGNATURE):
         raise CamcaffeError(path, "an HDF5 file, which has weights but no description of the net", expected)
     if is_text(data):
         return read_prototxt(path)
@@ -120,7 +120,7 @@ def _by_name(path: PathLike, blobs: Iterable) -> dict[str, list[np.ndarray]]:
 
 
 def _parse_binary(path: PathLike, data: bytes):
-    net = _raw_messages()["NetParameter"]()
+    net = raw_messages()["NetParameter"]()
     try:
         with warnings.catch_warnings(record=True) as stopped_early:  # as some runtimes only warn
             warnings.simplefilter("always")
@@ -136,22 +136,28 @@ def _protobuf_blobs(path: PathLike, net) -> Iterable:
     for layer in [*net.layer, *net.layers]:
         v0 = getattr(layer, "layer", layer)  # V0 nests the settings one level deeper
         name = _layer_name(path, layer if layer.HasField("name") else v0)
-        arrays = [_array(path, name, blob) for blob in (layer.blobs or v0.blobs)]
+        source = f"{os.fspath(path)}: layer {name!r}"
+        arrays = [blob_array(source, blob) for blob in (layer.blobs or v0.blobs)]
         if arrays:
             yield name, arrays
 
 
 @functools.cache
-def _raw_messages() -> dict:
+def raw_messages() -> dict:
+    """`messages.with_raw_blobs()`, made once."""
     return messages.with_raw_blobs()
 
 
-def _array(path: PathLike, layer: str, blob) -> np.ndarray:
+def blob_array(source: str, blob) -> np.ndarray:
+    """The values of a blob of `raw_messages`, float32, in a buffer of their own.
+
+    Raises:
+        CamcaffeError: its shape does not fit its number of values; the line begins with `source`.
+    """
     if any(blob.HasField(name) for name in _LEGACY_DIMS):
         shape = tuple(getattr(blob, name) for name in _LEGACY_DIMS)
     else:
         shape = tuple(blob.shape.dim)
-    source = f"{os.fspath(path)}: layer {layer!r}"
     if any(dim < 0 for dim in shape):
         raise CamcaffeError(source, f"a blob has the shape {shape}")
     kind = "<f8" if blob.double_data else "<f4"
@@ -209,7 +215,7 @@ def _hdf5_blobs(path: PathLike, data: bytes) -> Iterable:
                 item = file["data"][name]
                 layer, _, index = name.rpartition("/")
                 if isinstance(item, h5py.Dataset):
-                    blobs.setdefault(layer, {})[index] = _dataset(path, name, item, len(data))
+                    blobs.setdefault(layer, {})[index] = dataset_array(path, name, item, len(data))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CamcaffeError(path, f"a damaged HDF5 file ({error})", _EXPECTED) from error
     for layer, numbered in blobs.items():
@@ -219,7 +225,12 @@ def _hdf5_blobs(path: PathLike, data: bytes) -> Iterable:
         yield layer, [numbered[index] for index in indices]
 
 
-def _dataset(path: PathLike, name: str, dataset, file_size: int) -> np.ndarray:
+def dataset_array(path: PathLike, name: str, dataset, file_size: int) -> np.ndarray:
+    """The values of an HDF5 data set, float32.
+
+    Raises:
+        CamcaffeError: they are no floats, or far more than a file of `file_size` bytes can hold.
+    """
     if dataset.dtype.kind != "f" or dataset.shape is None:
         raise CamcaffeError(path, f"dataset {name!r} is of type {dataset.dtype}", "floats")
     if math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize > _MOST_COMPRESSION * file_size:
