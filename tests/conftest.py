@@ -40,6 +40,7 @@ def _has_caffe_root() -> bool:
 OPTIONAL = {
     "pycaffe": lambda: _installed("caffe.pycaffe"),
     "onnx": lambda: _installed("onnxruntime"),
+    "lmdb": lambda: _installed("lmdb"),
     "torch": lambda: _installed("torch"),
     "openvino": lambda: _installed("openvino"),
     "cuda": _has_gpu,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,13 @@ from camcaffe.caffe import messages
 from camcaffe.caffe.network import Layer
 from camcaffe.caffe.training.sources.image_list import channels_first, decode
 from camcaffe.errors import CamcaffeError
+from camcaffe.files import PathLike
 
 INSTALL = "pip install lmdb"
+
+# LMDB asks for a limit; the file is as large as what is in it. Both numbers are Caffe's.
+_MOST_BYTES = 2**40
+_DATUMS_A_TRANSACTION = 1000
 
 _EXPECTED = "a folder with Caffe's LMDB, data.mdb"
 
@@ -35,6 +43,55 @@ def import_lmdb():
     except ImportError as error:
         raise CamcaffeError("LMDB", "its Python module cannot be imported", INSTALL) from error
     return lmdb
+
+
+@contextmanager
+def new_database(path: PathLike) -> Iterator[Callable[[str, messages.Datum], None]]:
+    """Write an LMDB for Caffe, as its convert_imageset does.
+
+    Args:
+        path: a folder, made here; it is removed again where the block does not end well.
+
+    Yields:
+        A function that puts a datum under a key; Caffe reads them in the order of the keys' bytes.
+
+    Raises:
+        CamcaffeError: the folder exists already or cannot be written.
+    """
+    lmdb = import_lmdb()
+    try:
+        Path(path).mkdir()
+    except OSError as error:
+        raise CamcaffeError(path, f"cannot be made: {error.strerror.lower()}", "a new folder") from error
+    try:
+        with lmdb.open(str(path), map_size=_MOST_BYTES, lock=False, sync=False) as environment:
+            put = _Transactions(environment)
+            yield put
+            put.commit()
+            environment.sync(True)
+    except BaseException as error:
+        shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, lmdb.Error):
+            raise CamcaffeError(path, f"cannot be written ({error})") from error
+        raise
+
+
+class _Transactions:
+    def __init__(self, environment):
+        self._environment, self._transaction, self._count = environment, None, 0
+
+    def __call__(self, key: str, datum: messages.Datum) -> None:
+        if self._transaction is None:
+            self._transaction = self._environment.begin(write=True)
+        self._transaction.put(os.fsencode(key), datum.SerializeToString())
+        self._count += 1
+        if self._count % _DATUMS_A_TRANSACTION == 0:
+            self.commit()
+
+    def commit(self) -> None:
+        if self._transaction is not None:
+            self._transaction.commit()
+            self._transaction = None
 
 
 class Datums:

@@ -11,7 +11,7 @@ from camcaffe.caffe.network import Layer
 from camcaffe.errors import CamcaffeError
 from camcaffe.ilsvrc.lines import at
 
-_EXPECTED = "an image and its label a line, a space between them"
+_EXPECTED = "an image, a space and a whole number a line"
 
 
 def read_image_list(path: files.PathLike) -> list[tuple[str, int]]:
@@ -23,7 +23,7 @@ def read_image_list(path: files.PathLike) -> list[tuple[str, int]]:
         dogs/beagle.jpg 1
 
     Raises:
-        CamcaffeError: the list is missing or empty, or a line of it is broken; the number of the line is told.
+        CamcaffeError: the list is missing or empty, or a line is broken; its number is told.
     """
     data = files.read_bytes(path, _EXPECTED)
     pairs = []
@@ -33,7 +33,7 @@ def read_image_list(path: files.PathLike) -> list[tuple[str, int]]:
             raise CamcaffeError(at(path, number), _shown(line), _EXPECTED)
         if not (label.isascii() and label.removeprefix("-").isdigit() and abs(int(label)) < 2**31):
             raise CamcaffeError(
-                at(path, number), f"the label {_shown(label)}", "a whole number after the last space"
+                at(path, number), f"the label {_shown(label)}", _EXPECTED
             )
         pairs.append((name, int(label)))
     return pairs
@@ -74,9 +74,9 @@ def channels_first(image: np.ndarray) -> np.ndarray:
 class ListedImages:
     """The images that an ImageData layer's list names, read as Caffe reads them.
 
-    Pixels are BGR or gray, resized bilinearly to new_height x new_width. As in Caffe, root_folder stands right
-    before each name, without a slash between them, EXIF orientation is as OpenCV's imread has it, and what a
-    JPEG that is cut short lacks is gray.
+    Pixels are BGR or gray, resized bilinearly to new_height x new_width. As in Caffe, root_folder stands
+    right before each name, without a slash between them, pictures are turned as OpenCV turns them by their
+    EXIF tag, and what a JPEG that is cut short lacks is filled.
 
     Args:
         layer: the ImageData layer.

@@ -79,8 +79,8 @@ class Transformer:
     def _check_mean(self, shape: tuple, source: str) -> None:
         if self._mean_file:
             if self._mean.shape != shape:
-                expected = f"the {_sizes(shape)} of {source}"
-                raise CamcaffeError(self._mean_file, f"a mean of {_sizes(self._mean.shape)}", expected)
+                expected = f"the {sizes(shape)} of {source}"
+                raise CamcaffeError(self._mean_file, f"a mean of {sizes(self._mean.shape)}", expected)
         elif len(self._mean) not in (1, shape[0]):
             expected = f"one, or {shape[0]}, a channel of {source} each"
             raise CamcaffeError(self._layer, f"{len(self._mean)} times mean_value", expected)
@@ -88,10 +88,13 @@ class Transformer:
 
 def _mean_image(path: str) -> np.ndarray:
     mean = read_binaryproto(path)
+    if mean.ndim != 4:
+        raise CamcaffeError(path, f"a mean of shape {mean.shape}", "(1, channels, rows, columns)")
     if not np.isfinite(mean).all():
         raise CamcaffeError(path, "the mean holds NaN or infinity", "numbers")
     return mean[0]
 
 
-def _sizes(shape: tuple) -> str:
+def sizes(shape: tuple) -> str:
+    """A shape (C, H, W) in words."""
     return "{} channels x {} rows x {} columns".format(*shape)

@@ -10,7 +10,7 @@ from camcaffe.caffe.network import Layer
 from camcaffe.caffe.training.sources.database import Datums
 from camcaffe.caffe.training.sources.image_list import ListedImages
 from camcaffe.caffe.training.sources.order import SKIP, TRANSFORM, Order, generator
-from camcaffe.caffe.training.sources.transform import Transformer
+from camcaffe.caffe.training.sources.transform import Transformer, sizes
 from camcaffe.errors import CamcaffeError
 
 
@@ -58,12 +58,8 @@ class TransformedSource:
             pixels, labels[place], source = self._items.read(number)
             transformed = self._transform(pixels, source, rng)
             if transformed.shape != values.shape[1:]:
-                found, wanted = (
-                    " x ".join(map(str, shape)) for shape in (transformed.shape, values.shape[1:])
-                )
-                raise CamcaffeError(
-                    source, f"{found} values", f"{wanted} as the first picture has, or a crop_size"
-                )
+                wanted = f"{sizes(values.shape[1:])} as the first picture, or a crop_size"
+                raise CamcaffeError(source, f"a picture of {sizes(transformed.shape)}", wanted)
             values[place] = transformed
         return [values, labels][: len(self.tops)]
 
@@ -75,7 +71,7 @@ def open_data(layer: Layer, phase: str, seed: int) -> TransformedSource:
         raise CamcaffeError(
             f"layer {layer.name!r}",
             f"its data_param has the backend LEVELDB (Caffe's default), source {settings.source!r}",
-            "an LMDB and backend: LMDB; `camcaffe dataset --lmdb` and `convert_imageset -backend lmdb` make it",
+            "backend: LMDB, and an LMDB as `camcaffe dataset --lmdb` or `convert_imageset` makes it",
         )
     items = Datums(settings.source, layer)
     return TransformedSource(layer, phase, seed, items, Order(len(items)), settings.batch_size)
