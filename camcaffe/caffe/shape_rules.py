@@ -258,10 +258,30 @@ def _loss(layer: Layer, bottoms):
     return [()][: len(layer.tops)], []
 
 
+def _softmax_loss(layer: Layer, bottoms):
+    """A number; a second top has the softmax."""
+    _labels(bottoms, layer.message.softmax_param.axis)
+    if bottoms[0][0] != (*bottoms[1], 1)[0]:
+        raise Misfit(_shapes(bottoms), "one batch size for both")
+    return [(), bottoms[0]][: len(layer.tops)], []
+
+
 def _accuracy(layer: Layer, bottoms):
     """A number; a second top has one accuracy a class."""
-    axis = _axis(layer.message.accuracy_param.axis, bottoms[0])
-    return [(), (bottoms[0][axis],)][: len(layer.tops)], []
+    options = layer.message.accuracy_param
+    classes = _labels(bottoms, options.axis)
+    if not 1 <= options.top_k <= classes:
+        raise Misfit(f"top_k {options.top_k} of {classes} classes", f"1 to {classes}")
+    return [(), (classes,)][: len(layer.tops)], []
+
+
+def _labels(bottoms, axis: int) -> int:
+    """How many classes are along the axis, where there is a label for each place across it."""
+    scores, labels = bottoms
+    classes = scores[_axis(axis, scores)]
+    if math.prod(scores) != classes * math.prod(labels):
+        raise Misfit(_shapes(bottoms), f"a label for each of {math.prod(scores) // classes} scores a class")
+    return classes
 
 
 def _axis(axis: int, shape) -> int:
@@ -354,7 +374,7 @@ RULES = {
     "Silence": (_silence, 1, _ANY),
     "Slice": (_slice, 1, 1),
     "Softmax": (_softmax, 1, 1),
-    "SoftmaxWithLoss": (_loss, 2, 2),
+    "SoftmaxWithLoss": (_softmax_loss, 2, 2),
     "Split": (_split, 1, 1),
     "Swish": (_same, 1, 1),
     "TanH": (_same, 1, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,7 +58,7 @@ LAYERS = {
 }
 
 # Caffe itself stops a program that asks these for a gradient.
-_WITHOUT_GRADIENT = ("ArgMax", "Threshold")
+WITHOUT_GRADIENT = ("ArgMax", "Threshold")
 
 
 def version() -> str | None:
@@ -67,6 +68,14 @@ def version() -> str | None:
     except ImportError:
         return None
     return torch.__version__
+
+
+class _Graph(NamedTuple):
+    # What a forward pass leaves behind for backward passes.
+    inputs: dict[str, np.ndarray]
+    layers: set[str]  # the names of those that it ran
+    values: dict  # blob -> its last value
+    by: dict  # blob or parameter -> what gradients are taken by
 
 
 class Engine:
@@ -97,14 +106,19 @@ class Engine:
         self._network, self._threads = network, threads
         self._dtype, self._device = getattr(torch, precision), usable_device(device)
         self._functions = {layer.type: layer_function(network, layer) for layer in network.layers}
-        self._params = {name: [self._tensor(array) for array in arrays] for name, arrays in weights.items()}
-        self._plans = {}
+        with failures(network.source):
+            self._params = {
+                name: [self._tensor(array) for array in arrays] for name, arrays in weights.items()
+            }
+        self._plans, self._graph = {}, None
 
     def forward(self, inputs: dict[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
         """The `blobs` asked for."""
         import torch
 
-        with settings(self._threads), torch.inference_mode():
+        if self._graph is not None and self._graph.inputs is not inputs:
+            self._graph = None
+        with failures(self._network.source), settings(self._threads), torch.inference_mode():
             values = {name: channels_last(self._tensor(array)) for name, array in inputs.items()}
             for layer, dead in self._plan(blobs):
                 values.update(zip(layer.tops, self._run(layer, values, self._params.get(layer.name, ()))))
@@ -123,20 +137,12 @@ class Engine:
         import torch
 
         for layer, _ in self._plan(output_diffs):
-            if layer.type in _WITHOUT_GRADIENT:
+            if layer.type in WITHOUT_GRADIENT:
                 found = f"layer {layer.name!r} of type {layer.type} has no gradient"
                 raise CamcaffeError(self._network.source, found, "outputs that do not depend on it")
         names = {*output_diffs, *(name for name in blobs if isinstance(name, str))}
-        with settings(self._threads, gradient=True), torch.enable_grad():
-            values = {name: self._tensor(array).requires_grad_() for name, array in inputs.items()}
-            by = dict(values)
-            for layer, _ in self._plan(names):
-                params = [param.detach().requires_grad_() for param in self._params.get(layer.name, ())]
-                by.update(((layer.name, index), param) for index, param in enumerate(params))
-                for top, value in zip(layer.tops, self._run(layer, values, params)):
-                    # A view, so that a layer that returns its bottom still makes a tensor of its own.
-                    values[top] = value.view_as(value)
-                    by.setdefault(top, values[top])
+        with failures(self._network.source), settings(self._threads, gradient=True), torch.enable_grad():
+            _, _, values, by = self._graph_for(inputs, names)
             # The places of maxima, a second top of Pooling, have no gradient: Caffe passes over their diff.
             outputs = [name for name in output_diffs if values[name].requires_grad]
             reached = [variable for variable in blobs if variable in by and by[variable].requires_grad]
@@ -146,9 +152,30 @@ class Engine:
                 [self._tensor(output_diffs[name]) for name in outputs],
                 allow_unused=True,
                 materialize_grads=True,
+                retain_graph=True,
             )
-        found = dict(zip(reached, map(array_of, diffs)))
+            found = dict(zip(reached, map(array_of, diffs)))
         return {key: found[key] if key in found else self._zeros(key, by) for key in blobs}
+
+    def _graph_for(self, inputs: dict[str, np.ndarray], names: Iterable[str]) -> _Graph:
+        # A program that goes back once a class has one forward pass for all.
+        layers = {layer.name for layer, _ in self._plan(names)}
+        if self._graph is None or self._graph.inputs is not inputs or not layers <= self._graph.layers:
+            self._graph = None  # its memory goes before the next one's is needed
+            self._graph = _Graph(inputs, layers, *self._differentiable(inputs, names))
+        return self._graph
+
+    def _differentiable(self, inputs: dict[str, np.ndarray], names: Iterable[str]) -> tuple[dict, dict]:
+        values = {name: self._tensor(array).requires_grad_() for name, array in inputs.items()}
+        by = dict(values)
+        for layer, _ in self._plan(names):
+            params = [param.detach().requires_grad_() for param in self._params.get(layer.name, ())]
+            by.update(((layer.name, index), param) for index, param in enumerate(params))
+            for top, value in zip(layer.tops, self._run(layer, values, params)):
+                # A view, so that a layer that returns its bottom still makes a tensor of its own.
+                values[top] = value.view_as(value)
+                by.setdefault(top, values[top])
+        return values, by
 
     def _zeros(self, variable: Variable, by: dict) -> np.ndarray:
         # What is not even in `by` is a parameter of a layer that nothing asked for depends on.
@@ -186,19 +213,31 @@ def layer_function(network: Network, layer: Layer) -> Callable:
 
 
 def run_layer(
-    network: Network, layer: Layer, function: Callable, bottoms: Sequence, params: Sequence, **options
+    network: Network, layer: Layer, function: Callable, bottoms: Sequence, params: Sequence
 ) -> list:
     """The tops of a layer, from its bottoms and parameters (tensors), by `function`.
 
     Raises:
         CamcaffeError: PyTorch failed; with the layer's name.
     """
+    with failures(f"{network.source}: layer {layer.name!r} of type {layer.type}"):
+        return function(layer, bottoms, params)
+
+
+@contextmanager
+def failures(source: str) -> Iterator[None]:
+    """What PyTorch raises in the block, as one line: no memory left, or an index that leads outside a blob.
+
+    A GPU may tell of a layer's failure only where its results are fetched.
+
+    Raises:
+        CamcaffeError: with this source.
+    """
     try:
-        return function(layer, bottoms, params, **options)
+        yield
     except (RuntimeError, IndexError) as error:
-        # No memory left, or an index in the data (Embed, BatchReindex) that leads outside.
-        source = f"{network.source}: layer {layer.name!r} of type {layer.type}"
-        raise CamcaffeError(source, f"PyTorch failed: {error}") from error
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CamcaffeError(source, f"PyTorch failed: {line}") from error
 
 
 def plan(layers: Sequence[Layer], wanted: Iterable[str]) -> list[tuple[Layer, tuple[str, ...]]]:
@@ -265,6 +304,8 @@ def settings(threads: int | None, gradient: bool = False) -> Iterator[None]:
         switches = [(cudnn.conv, "fp32_precision", "ieee"), (matmul, "fp32_precision", "ieee")]
     else:  # PyTorch before 2.9
         switches = [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]
+    # A run that was stopped must end as if it had not been.
+    switches.append((cudnn, "deterministic", True))
     if gradient:
         # PyTorch's own convolution is Caffe's (im2col and a matrix product) and rounds much alike. oneDNN's
         # is not: where the two largest values under a max pooling differ by a rounding error, it sends the
