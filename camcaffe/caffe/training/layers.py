@@ -63,7 +63,7 @@ class _SoftmaxLoss(torch.autograd.Function):
 
 
 def accuracy(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:
-    """The share of labels among the best `top_k`, where an equal score counts as better; second top: by class.
+    """The share of labels among the best `top_k`, where an equal score counts as better; 2nd top: by class.
 
     Raises:
         CamcaffeError: a label is no class and is not ignored; without the net's name.
