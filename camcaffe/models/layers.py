@@ -150,6 +150,24 @@ def lmdb(phase: str, source: str, batch_size: int, **transform) -> messages.Laye
     )
 
 
+def image_list(
+    phase: str, source: str, root: str, size: tuple[int, int], batch_size: int, **transform
+) -> messages.LayerParameter:
+    """Images and labels from a list of files, resized to (height, width) `size`; shuffled for training."""
+    height, width = size
+    options = {"source": source, "root_folder": root, "batch_size": batch_size}
+    if phase == "TRAIN":
+        options["shuffle"] = True
+    return messages.LayerParameter(
+        name="data",
+        type="ImageData",
+        top=["data", "label"],
+        include=[{"phase": phase}],
+        transform_param=transform,
+        image_data_param={**options, "new_height": height, "new_width": width},
+    )
+
+
 def input_layer(shape: Sequence[int]) -> messages.LayerParameter:
     """The input blob `data` as a layer, as BVLC's own deploy files have it."""
     return messages.LayerParameter(

@@ -11,6 +11,7 @@ COMMANDS = {
     "upgrade": ("upgrade", "Write a net of any version in Caffe's present form."),
     "head": ("head", "Where a net's class activation maps come from."),
     "to-onnx": ("to_onnx", "Write a net as an ONNX model."),
+    "gapify": ("gapify", "Make a net for class activation mapping from a classification net."),
     "diff": ("diff", "Compare two nets layer by layer."),
 }
 

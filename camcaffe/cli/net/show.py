@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 
 import click
 
-
-class InputShape(click.ParamType):
-    """`data=10,3,224,224` as ("data", (10, 3, 224, 224))."""
-
-    name = "NAME=DIMS"
-
-    def convert(self, value, param, ctx):
-        """Split the text, or fail."""
-        match = re.fullmatch(r"(.+)=(\d+(?:,\d+)*)", value)
-        if not match:
-            self.fail(f"{value!r} is not like data=10,3,224,224", param, ctx)
-        return match[1], tuple(map(int, match[2].split(",")))
+from camcaffe.cli.options import InputShape
 
 
 @click.command()
