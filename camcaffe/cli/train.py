@@ -1,0 +1,137 @@
+"""`camcaffe train`: Caffe's own `caffe train`, on PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from camcaffe.errors import CamcaffeError
+
+
+@click.command()
+@click.option("--solver", required=True, type=click.Path(), metavar="PROTOTXT", help="The solver's settings.")
+@click.option(
+    "--weights", metavar="FILE[,FILE]", help="Start from the layers of these caffemodels, by their names."
+)
+@click.option("--snapshot", type=click.Path(), metavar="SOLVERSTATE", help="Go on from a snapshot.")
+@click.option(
+    "--gpu",
+    is_flag=False,
+    flag_value="0",
+    metavar="[ID]",
+    help="Train on this GPU. By default as solver_mode says, where PyTorch has a GPU, or else on the CPU.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. By default all there are.")
+@click.option("--log", type=click.Path(), metavar="FILE", help="Write the log into a file, too.")
+def command(solver, weights, snapshot, gpu, threads, log):
+    """Train a net as `caffe train` does: the same settings, order, log lines and files.
+
+    \b
+    Writes, as the solver's settings say:
+      PREFIX_iter_N.caffemodel    the weights after N iterations
+      PREFIX_iter_N.solverstate   what --snapshot goes on from: to the bit as if it had never stopped
+      PREFIX_curves.png           loss and scores
+
+    Ctrl-C stops after a last snapshot, and SIGHUP writes one. Relative names start at the working folder; if the
+    solver's net is not there but beside the solver's file, then at that file's folder.
+
+    \b
+    Examples:
+      camcaffe train --solver solver.prototxt --weights squeezenet_v1.0.caffemodel
+      camcaffe train --solver solver.prototxt --snapshot snapshot_iter_5000.solverstate
+    """
+    from camcaffe.caffe.training.log import Log, to_stderr
+    from camcaffe.caffe.training.settings import read_settings
+    from camcaffe.caffe.training.signals import SignalRequests
+    from camcaffe.caffe.training.solver import Solver
+
+    if weights and snapshot:
+        raise CamcaffeError("--weights", "given beside --snapshot", "one of them")
+    settings = read_settings(solver)
+    if weights:
+        settings = replace(settings, weights=tuple(weights.split(",")))
+    lines = _lines_so_far(log) if snapshot else []
+    with ExitStack() as stack:
+        writers = [to_stderr, lines.append]
+        if log is not None:
+            file = stack.enter_context(_opened(log, "a" if snapshot else "w"))
+            writers.append(lambda line: print(line, file=file))
+        told = Log(*writers)
+        device = _device(gpu, settings.solver)
+        used = "Use CPU." if device == "cpu" else f"Using GPUs {device.partition(':')[2]}"
+        told.info("caffe.cpp:197", used)
+        told.info("solver.cpp:45", f"Initializing solver from parameters: \n{str(settings.solver).rstrip()}")
+        requests = stack.enter_context(SignalRequests())
+        bar = _Bar()
+        stack.callback(bar.close)
+        run = Solver(
+            settings, device=device, threads=threads, log=told, request=requests, progress=bar.update
+        )
+        stack.callback(run.close)
+        if snapshot:
+            told.info("caffe.cpp:235", f"Resuming from {snapshot}")
+            run.restore(snapshot)
+        told.info("caffe.cpp:239", "Starting Optimization")
+        stack.callback(_draw, lines, f"{settings.prefix}_curves.png")
+        bar.open(run.iteration, settings.solver.max_iter)
+        run.solve()
+        told.info("caffe.cpp:250", "Optimization Done.")
+
+
+class _Bar:
+    """Iterations per second, the loss and the time left, where there is a terminal."""
+
+    def __init__(self):
+        self._bar = None
+
+    def open(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(initial=done, total=total, unit="it", disable=not sys.stderr.isatty())
+
+    def update(self, done: int, loss: float) -> None:
+        self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _device(gpu: str | None, solver) -> str:
+    if gpu is not None:
+        if not gpu.isdigit():
+            raise CamcaffeError("--gpu", f"{gpu!r}", "the number of one GPU")
+        return f"cuda:{gpu}"
+    if solver.solver_mode == solver.GPU:
+        import torch
+
+        if torch.cuda.is_available():
+            return f"cuda:{solver.device_id}"
+    return "cpu"
+
+
+def _lines_so_far(log: str | None) -> list[str]:
+    if log is None or not Path(log).is_file():
+        return []
+    return Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _opened(log: str, mode: str):
+    try:
+        return Path(log).open(mode, encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise CamcaffeError(log, f"cannot be written: {error.strerror}") from error
+
+
+def _draw(lines: list[str], path: str) -> None:
+    from camcaffe.caffe.training.curves import draw_curves, read_curves
+
+    curves = read_curves(lines)
+    if curves.loss:
+        draw_curves(curves, path)
+        click.echo(f"{path}: loss and scores", err=True)
