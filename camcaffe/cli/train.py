@@ -36,8 +36,8 @@ def command(solver, weights, snapshot, gpu, threads, log):
       PREFIX_iter_N.solverstate   what --snapshot goes on from: to the bit as if it had never stopped
       PREFIX_curves.png           loss and scores
 
-    Ctrl-C stops after a last snapshot, and SIGHUP writes one. Relative names start at the working folder; if the
-    solver's net is not there but beside the solver's file, then at that file's folder.
+    Ctrl-C stops after a last snapshot, and SIGHUP writes one. Relative names start at the working folder; if
+    the solver's net is not there but beside the solver's file, then at that file's folder.
 
     \b
     Examples:

@@ -72,7 +72,7 @@ def read_settings(path: PathLike) -> Settings:
     """Read a solver's prototxt and its nets.
 
     Relative names start at the working folder, as in Caffe. Where the net is not found there, but beside the
-    solver's file, snapshots go there too, and all that is not found from the working folder is looked for there.
+    solver's file, snapshots go beside that too, as does the search for all else that is not found.
 
     Args:
         path: the solver's prototxt.

@@ -262,11 +262,9 @@ class Solver:
         clipped = clip_gradients(solver, self._learnables)
         if clipped is not None:
             norm, factor = map(number, clipped)
-            self._log(
-                "sgd_solver.cpp:99",
-                f"Gradient clipping: scaling down gradients (L2 norm {norm} > {number(solver.clip_gradients)}) "
-                f"by scale factor {factor}",
-            )
+            excess = f"L2 norm {norm} > {number(solver.clip_gradients)}"
+            text = f"Gradient clipping: scaling down gradients ({excess}) by scale factor {factor}"
+            self._log("sgd_solver.cpp:99", text)
         self._updates.apply(rate, self.iteration)
         self.iteration += 1
 

@@ -1,4 +1,4 @@
-"""What Caffe's solvers do with the gradients: SGD, Nesterov's momentum and Adam, in Caffe's order and float32."""
+"""What Caffe's solvers do with gradients: SGD, Nesterov's momentum and Adam, in Caffe's order and float32."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Learnable:
 def learnable_parameters(
     network: Network, parameters: Mapping[tuple[str, int], torch.Tensor]
 ) -> list[Learnable]:
-    """A net's learnable parameters in the order of Caffe's `learnable_params`, that of histories in snapshots.
+    """A net's learnable parameters in the order of Caffe's `learnable_params`, which is that of a state's history.
 
     Args:
         network: the net.
@@ -178,8 +178,7 @@ def _check_counts(network: Network, parameters: Mapping) -> None:
 def _multipliers(network: Network, layer: Layer, index: int) -> dict[str, float]:
     spec = layer.message.param[index] if index < len(layer.message.param) else messages.ParamSpec()
     given = {kind: getattr(spec, kind) for kind in ("lr_mult", "decay_mult") if spec.HasField(kind)}
-    if layer.type == "BatchNorm":
-        if given.setdefault("lr_mult", 0) != 0:
-            found = f"layer {layer.name!r} of type BatchNorm has lr_mult: {given['lr_mult']:g}"
-            raise CamcaffeError(network.source, found, "0: its statistics are not learned")
+    if layer.type == "BatchNorm" and given.setdefault("lr_mult", 0) != 0:
+        found = f"layer {layer.name!r} of type BatchNorm has lr_mult: {given['lr_mult']:g}"
+        raise CamcaffeError(network.source, found, "0: its statistics are not learned")
     return given
