@@ -25,7 +25,7 @@ class Curves:
 
     Attributes:
         loss: the training loss as displayed, averaged over `average_loss` iterations.
-        losses: "test loss" and the like -> outputs that count towards a loss, but for the training's only one.
+        losses: "test loss" and the like -> outputs that count towards a loss; not the training's only one.
         scores: "test accuracy" and the like -> all other outputs.
     """
 

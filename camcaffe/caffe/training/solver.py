@@ -11,16 +11,14 @@ import numpy as np
 
 from camcaffe import files
 from camcaffe.caffe.caffemodel import write_caffemodel
-from camcaffe.caffe.network import Network
-from camcaffe.caffe.shapes import infer_shapes
-from camcaffe.caffe.training.feed import Feed
 from camcaffe.caffe.training.log import Log, number
-from camcaffe.caffe.training.net import Outputs, TrainingNet, training_parameters
+from camcaffe.caffe.training.net import Outputs
+from camcaffe.caffe.training.phase_net import PhaseNet, assign
 from camcaffe.caffe.training.policies import current_step, learning_rate
 from camcaffe.caffe.training.settings import Settings
 from camcaffe.caffe.training.solver_state import SolverState, read_solver_state, write_solver_state
 from camcaffe.caffe.training.updates import Updates, clip_gradients, learnable_parameters
-from camcaffe.caffe.weights import Weights, fill_weights, read_weights
+from camcaffe.caffe.weights import Weights
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
 
@@ -71,11 +69,11 @@ class Solver:
         seed = max(self._solver.random_seed, 0)
         options = {"device": device, "seed": seed, "threads": threads}
         self._log("solver.cpp:102", f"Creating training net from {settings.train_origin}")
-        self._train = _Phase(settings.train, {}, options)
+        self._train = PhaseNet(settings.train, {}, **options)
         self._tests = []
         for index, (network, origin) in enumerate(zip(settings.tests, settings.test_origins)):
             self._log("solver.cpp:190", f"Creating test net (#{index}) specified by {origin}")
-            self._tests.append(_Phase(network, self._train.parameters, options))
+            self._tests.append(PhaseNet(network, self._train.parameters, **options))
         self._learnables = learnable_parameters(settings.train, self._train.parameters)
         self._updates = Updates(self._solver, self._learnables)
         for caffemodel in settings.weights:
@@ -97,7 +95,7 @@ class Solver:
         for name in self._train.take(caffemodel):
             self._log("net.cpp:744", f"Layer {name} is not in {os.fspath(caffemodel)}")
         for test in self._tests:
-            if test.has_own_parameters:
+            if test.has_own:
                 test.take(caffemodel)
 
     def restore(self, path: PathLike) -> None:
@@ -118,7 +116,7 @@ class Solver:
             found = f"no weights for layer {', '.join(missing)} of {self.settings.train.source}"
             raise CamcaffeError(caffemodel, found, "a snapshot of this net")
         for tensor, array in zip(self._updates.history, state.history):
-            _assign(tensor, array)
+            assign(tensor, array)
         self.iteration, self._current_step = state.iteration, state.current_step
 
     def solve(self) -> None:
@@ -212,7 +210,7 @@ class Solver:
     def close(self) -> None:
         """Stop reading ahead."""
         for phase in (self._train, *self._tests):
-            phase.feed.close()
+            phase.close()
 
     def _check_folder(self) -> None:
         # Not at the first snapshot, after hours.
@@ -228,7 +226,7 @@ class Solver:
         return os.fspath(beside) if not Path(name).exists() and beside.exists() else name
 
     def _forward(self, index: int) -> tuple[Outputs, np.float32]:
-        outputs = self._train.net.forward(self._train.feed.batch(index), index)
+        outputs = self._train.forward(index)
         return outputs, np.float32(outputs.loss.item())
 
     def _accumulate_gradients(self) -> tuple[Outputs, np.float32]:
@@ -237,7 +235,7 @@ class Solver:
             outputs, value = self._forward(index)
             if not np.isfinite(value):
                 raise self._diverged(f"the loss is {value:g}")
-            self._train.net.backward(outputs)
+            self._train.backward(outputs)
             loss += value
         return outputs, loss / np.float32(size)
 
@@ -271,7 +269,7 @@ class Solver:
     def _display(self, loss: np.float32, outputs: Outputs, count: int, seconds: float) -> None:
         speed = f"{number(count / (seconds or 1))} iter/s, {number(seconds)}s/{self._solver.display} iters"
         self._log("solver.cpp:239", f"Iteration {self.iteration} ({speed}), loss = {number(loss)}")
-        lines = _output_lines(outputs.blobs, self._train.net.loss_weights)
+        lines = _output_lines(outputs.blobs, self._train.loss_weights)
         for index, line in enumerate(lines):
             self._log("solver.cpp:258", f"    Train net output #{index}: {line}")
 
@@ -300,14 +298,14 @@ class Solver:
                 self._is_stopped = True
                 self._log("solver.cpp:392", "Test interrupted.")
                 return
-            outputs = phase.net.forward(phase.feed.batch(batch), batch)
+            outputs = phase.forward(batch)
             loss += np.float32(outputs.loss.item())
             for name, values in outputs.blobs.items():
                 sums[name] = sums[name] + values if name in sums else values
         if self._solver.test_compute_loss:
             self._log("solver.cpp:397", f"Test loss: {number(loss / np.float32(count))}")
         means = {name: values / np.float32(count) for name, values in sums.items()}
-        for number_, line in enumerate(_output_lines(means, phase.net.loss_weights)):
+        for number_, line in enumerate(_output_lines(means, phase.loss_weights)):
             self._log("solver.cpp:414", f"    Test net output #{number_}: {line}")
 
 
@@ -331,44 +329,6 @@ class SmoothedLoss:
             self.smoothed += (loss - self._losses[self._oldest]) / np.float32(self._window)
             self._losses[self._oldest] = loss
             self._oldest = (self._oldest + 1) % self._window
-
-
-class _Phase:
-    """A net in one phase, with its data and its parameters; those of `shared` by its layers' names."""
-
-    def __init__(self, network: Network, shared: Mapping, options: dict):
-        self.feed = Feed(network, options["seed"])
-        self._network, self._shapes = network, infer_shapes(network, self.feed.shapes)
-        filled = training_parameters(
-            fill_weights(network, self._shapes, options["seed"]), device=options["device"]
-        )
-        self.has_own_parameters = not filled.keys() <= shared.keys()
-        self.parameters = {key: shared.get(key, tensor) for key, tensor in filled.items()}
-        self.net = TrainingNet(network, self.feed.shapes, self.parameters, **options)
-
-    def take(self, caffemodel: PathLike) -> list[str]:
-        """Copy a caffemodel's weights; the names of the layers that it lacks."""
-        weights, missing = read_weights(self._network, self._shapes, caffemodel)
-        for name, arrays in weights.items():
-            for index, array in enumerate(arrays):
-                _assign(self.parameters[name, index], array)
-        return missing
-
-    def weights(self) -> Weights:
-        """Layer name -> its parameters, in the layer's own shapes."""
-        wanted = {layer.name: shapes for layer, shapes in zip(self._network.layers, self._shapes.layers)}
-        found = {}
-        for (name, index), tensor in self.parameters.items():
-            array = tensor.detach().cpu().numpy().copy()
-            found.setdefault(name, []).append(array.reshape(wanted[name].params[index]))
-        return found
-
-
-def _assign(tensor, array: np.ndarray) -> None:
-    import torch
-
-    with torch.no_grad():
-        tensor.copy_(torch.from_numpy(array.reshape(tensor.shape)))
 
 
 def _output_lines(blobs: Mapping[str, np.ndarray], loss_weights: Mapping[str, float]) -> list[str]:

@@ -37,7 +37,7 @@ class Learnable:
 def learnable_parameters(
     network: Network, parameters: Mapping[tuple[str, int], torch.Tensor]
 ) -> list[Learnable]:
-    """A net's learnable parameters in the order of Caffe's `learnable_params`, which is that of a state's history.
+    """A net's learnable parameters in Caffe's order (`learnable_params`), that of a state's history.
 
     Args:
         network: the net.
