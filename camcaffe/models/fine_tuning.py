@@ -108,9 +108,9 @@ def data_layers(
             layer = lmdb(phase, str(data.path / f"{name}_lmdb"), size, **options)
         else:
             stored = _stored_size(data, height, width)
-            layer = image_list(
-                phase, str(data.path / f"{name}.txt"), f"{data.path}/", stored, size, **options
-            )
+            options["is_color"] = channels == 3
+            names, root = str(data.path / f"{name}.txt"), f"{data.path}/"
+            layer = image_list(phase, names, root, stored, size, **options)
         layer.top[:] = [net.image_blob, net.label_blob]
         layers.append(layer)
         if data is not None:

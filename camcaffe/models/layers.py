@@ -151,13 +151,22 @@ def lmdb(phase: str, source: str, batch_size: int, **transform) -> messages.Laye
 
 
 def image_list(
-    phase: str, source: str, root: str, size: tuple[int, int], batch_size: int, **transform
+    phase: str,
+    source: str,
+    root: str,
+    size: tuple[int, int],
+    batch_size: int,
+    *,
+    is_color: bool = True,
+    **transform,
 ) -> messages.LayerParameter:
     """Images and labels from a list of files, resized to (height, width) `size`; shuffled for training."""
     height, width = size
     options = {"source": source, "root_folder": root, "batch_size": batch_size}
     if phase == "TRAIN":
         options["shuffle"] = True
+    if not is_color:
+        options["is_color"] = False
     return messages.LayerParameter(
         name="data",
         type="ImageData",
