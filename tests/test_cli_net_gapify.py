@@ -217,6 +217,8 @@ def test_bad_input_writes_nothing(camcaffe, parent, images, tmp_path):
         camcaffe, parent, tmp_path, *data, "--classes", "1"
     )
     assert "crop" in refused(camcaffe, parent, tmp_path, *data, "--input", "data=1,3,34,34")
+    for rate in ("0", "nan", "inf"):
+        assert "learning rate: " in refused(camcaffe, parent, tmp_path, "--base-lr", rate)
     (images / "val.txt").write_text("a.png\n")
     assert "val.txt, line 1: " in refused(camcaffe, parent, tmp_path, *data)
 

@@ -127,9 +127,14 @@ def solver_settings(
         data: tests cover its validation images.
         base_lr: another learning rate to begin with.
         max_iter: another number of iterations; steps, tests and snapshots come as much closer together.
+
+    Raises:
+        CamcaffeError: `base_lr` is no positive number.
     """
     settings = {**CAM_SOLVER, "test_iter": [_validation(data)[0]]}
     if base_lr is not None:
+        if not 0 < base_lr < math.inf:
+            raise CamcaffeError("learning rate", f"{base_lr}", "a positive number")
         settings["base_lr"] = base_lr
     if max_iter is not None:
         for key in ("stepsize", "test_interval", "snapshot"):

@@ -25,8 +25,7 @@ from camcaffe.errors import CamcaffeError
 @click.option("-o", "--output", required=True, metavar="DIR", type=click.Path(), help="Where to write.")
 @click.option("--data", metavar="DIR", type=click.Path(), help="Train on what `camcaffe dataset` made there.")
 @click.option("--batch", type=click.IntRange(min=1), help="Images in a batch of training.  [default: 64]")
-@click.option("--base-lr", type=click.FloatRange(min=0, min_open=True),
-              help="Learning rate.  [default: 0.001]")  # fmt: skip
+@click.option("--base-lr", type=float, metavar="RATE", help="Learning rate.  [default: 0.001]")
 @click.option("--max-iter", type=click.IntRange(min=1), help="Iterations.  [default: 160000]")
 @click.option("--input", "inputs", type=InputShape(), multiple=True,
               help="The shape of the images' blob, where PROTOTXT tells none or another.")  # fmt: skip
