@@ -25,6 +25,7 @@ for prototxt in sorted(glob.glob("*.prototxt")):
     for name in net.inputs:
         net.blobs[name].data[...] = case[name]
     for _ in range(case["passes"]):
+        net.clear_param_diffs()
         net.forward()
         net.backward()
     found = {name: net.blobs[name].data for name in net.outputs}
@@ -68,21 +69,27 @@ class Case:
         for name, arrays in weights.items():
             for index, array in enumerate(arrays):
                 given = self.arrays.get(f"{name}[{index}]")
-                array[...] = random.randn(*array.shape) if given is None else given
+                drawn = random.randn(*array.shape) / np.sqrt(array[:1].size)
+                array[...] = drawn if given is None else given
         return weights
 
     def found(self):
-        """The outputs, the parameters and their gradients after the passes, as ours are."""
+        """The outputs, the parameters and the gradients of the last pass, as ours are."""
         parameters = training_parameters(self.weights())
         net = TrainingNet(self.network(), {}, parameters)
         for step in range(self.passes):
+            for tensor in parameters.values():
+                tensor.grad = None
             outputs = net.forward(self.inputs, step)
             net.backward(outputs)
         found = dict(outputs.blobs)
-        for (name, index), tensor in parameters.items():
-            found[f"{name}[{index}]"] = tensor.detach().numpy()
-            gradient = np.zeros(tensor.shape, np.float32) if tensor.grad is None else tensor.grad.numpy()
-            found[f"diff of {name}[{index}]"] = gradient
+        for name, arrays in net.weights().items():
+            for index, array in enumerate(arrays):
+                found[f"{name}[{index}]"] = array
+                gradient = parameters[name, index].grad
+                found[f"diff of {name}[{index}]"] = (
+                    np.zeros_like(array) if gradient is None else gradient.numpy().reshape(array.shape)
+                )
         return found
 
 
@@ -107,10 +114,10 @@ def assert_equal_caffes(real_caffe, cases, bound=1e-6):
     failures = []
     for case, expected in zip(cases, found_by_caffe(real_caffe, cases)):
         found = case.found()
-        assert found.keys() == expected.keys()
+        assert found.keys() == expected.keys(), case.layers
         for name, array in expected.items():
-            assert found[name].shape == array.shape, (name, case)
+            assert found[name].shape == array.shape, (name, case.layers)
             error = np.abs(found[name] - array).max() / max(np.abs(array).max(), 1e-30)
             if not error <= bound and not np.array_equal(found[name], array, equal_nan=True):
-                failures.append((float(error), name, case, found[name], array))
-    assert not failures, failures[:4]
+                failures.append((float(error), name, case.layers, array.ravel()[:4].tolist()))
+    assert not failures, failures[:9]

@@ -15,7 +15,7 @@ from camcaffe.caffe.engines import torch as engine
 from camcaffe.caffe.network import Layer, Network
 from camcaffe.caffe.shape_rules import DATA_TYPES
 from camcaffe.caffe.shapes import Shape, infer_shapes
-from camcaffe.caffe.training.steps import Step, steps_of
+from camcaffe.caffe.training.steps import Step, outputs_of, steps_of
 from camcaffe.caffe.weights import Weights
 from camcaffe.errors import CamcaffeError
 
@@ -91,7 +91,7 @@ class TrainingNet:
         threads: CPU threads; None: all.
 
     Attributes:
-        loss_weights: blob -> how much it counts towards the loss, where that is not 0.
+        loss_weights: output blob -> how much it counts towards the loss, where that is not 0.
 
     Raises:
         CamcaffeError: the shapes do not fit; a layer cannot be run here, or contradicts itself;
@@ -118,12 +118,7 @@ class TrainingNet:
         for name, wanted in self._shapes.items():
             for index, shape in enumerate(wanted):
                 self._check_parameter(name, index, shape)
-        self.loss_weights = {
-            top: weight
-            for step, _ in self._steps
-            for top, weight in zip(step.layer.tops, step.loss_weights)
-            if weight
-        }
+        self._outputs, self.loss_weights = outputs_of(network, [step for step, _ in self._steps])
 
     def forward(self, batch: Mapping[str, np.ndarray], step: int) -> Outputs:
         """Run the net.
@@ -149,7 +144,7 @@ class TrainingNet:
                         loss = loss + weight * top.sum()
                 for blob in part.dead:
                     del values[blob]
-            return Outputs(loss, {name: values[name] for name in self._network.outputs})
+            return Outputs(loss, {name: values[blob] for name, blob in self._outputs.items()})
 
     def backward(self, outputs: Outputs) -> None:
         """Add the gradients of `outputs.loss` to the `.grad` of the parameters; once for each forward pass.
@@ -159,6 +154,17 @@ class TrainingNet:
         if outputs.loss.requires_grad:
             with engine.settings(self._threads, gradient=True):
                 outputs.loss.backward()
+
+    def weights(self) -> Weights:
+        """The parameters of the net's layers as they are now, each in its layer's shape: copies."""
+        return {
+            name: [
+                engine.array_of(self._parameters[name, index]).reshape(shape)
+                for index, shape in enumerate(wanted)
+            ]
+            for name, wanted in self._shapes.items()
+            if wanted
+        }
 
     @property
     def _is_train(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from camcaffe.caffe.engines.torch import WITHOUT_GRADIENT, plan
@@ -63,6 +64,27 @@ def steps_of(network: Network, shapes: Shapes) -> list[Step]:
         (needing.update if flowing or any(trained) else needing.difference_update)(layer.tops)
         steps.append(Step(layer, dead, _loss_weights(network, layer), propagated, trained))
     return steps
+
+
+def outputs_of(network: Network, steps: Sequence[Step]) -> tuple[dict[str, str], dict[str, float]]:
+    """What Caffe prints after a pass: the net's output blobs, and how much they count towards the loss.
+
+    A loss that a layer reads is an output, too, under the name of the copy that Caffe makes of it.
+
+    Returns:
+        Name in Caffe -> blob, sorted by name; name in Caffe -> loss weight, where that is not 0.
+    """
+    names, weights = {blob: blob for blob in network.outputs}, {}
+    for step in steps:
+        for index, (blob, weight) in enumerate(zip(step.layer.tops, step.loss_weights)):
+            if weight:
+                is_read = any(blob in other.layer.bottoms for other in steps)
+                name = f"{blob}_{step.layer.name}_{index}_split_0" if is_read else blob
+                weights[name] = weight
+                if is_read:
+                    names[name] = blob
+    weights = {name: weight for name, weight in weights.items() if name in names}
+    return {name: names[name] for name in sorted(names)}, weights
 
 
 def _with_top(layer: Layer) -> Layer:
