@@ -1,5 +1,8 @@
+import ast
 import importlib
+import importlib.metadata
 import re
+from pathlib import Path
 
 import numpy
 import pytest
@@ -29,6 +32,34 @@ def test_libraries_have_their_versions(camcaffe):
         rf"^  cv2 +{re.escape(importlib.import_module('cv2').__version__)}$", output, re.MULTILINE
     )
     assert f"CPUs for this process: {engines.available_cpus()}" in output
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_optional_libraries_name_the_extra_that_brings_them(camcaffe, monkeypatch, is_there):
+    def version(package):
+        if is_there:
+            return "1.2.3"
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    output = camcaffe("doctor").output
+    extras = {"matplotlib": "report", "jinja2": "report", "lmdb": "train", "scikit-learn": "train",
+              "distributed": "cluster"}  # fmt: skip
+    for package, extra in extras.items():
+        (line,) = re.findall(rf"^  {package} +(.*)$", output, re.MULTILINE)
+        assert line.startswith("1.2.3 " if is_there else f'missing; pip install "camcaffe[{extra}]", for ')
+
+
+def test_the_extras_bring_the_optional_libraries():
+    from camcaffe.cli.doctor import OPTIONAL
+
+    tree = ast.parse((Path(__file__).resolve().parents[1] / "setup.py").read_text())
+    extras = next(
+        node for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "EXTRAS"
+    )
+    brought = ast.literal_eval(extras.value)
+    for package, (extra, _) in OPTIONAL.items():
+        assert any(line.startswith(f"{package}>=") for line in brought[extra]), package
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
 import os
 import platform
 import sys
@@ -22,11 +22,19 @@ LIBRARIES = {
     "google.protobuf": "pip install protobuf",
     "PIL": "pip install Pillow",
 }
+# Package that some commands need -> the extra that brings it, and what it is for.
+OPTIONAL = {
+    "matplotlib": ("report", "plots of runs and of training"),
+    "jinja2": ("report", "the page of `camcaffe report`"),
+    "lmdb": ("train", "Caffe's databases of images"),
+    "scikit-learn": ("train", "the scans of handwritten digits"),
+    "distributed": ("cluster", "`camcaffe localize --scheduler`"),
+}
 
 
 @click.command("doctor")
 def command() -> None:
-    """Tell which engines can run nets here, and how to install the others.
+    """Tell which libraries and engines are here, and how to install the others.
 
     Ends with the engine that `auto` takes. The exit status is 0 whatever is missing.
     """
@@ -37,6 +45,10 @@ def command() -> None:
         click.echo(
             f"  {name:16}{_version(lambda name=name: importlib.import_module(name).__version__, install)}"
         )
+    click.echo("\nOptional libraries")
+    for name, (extra, purpose) in OPTIONAL.items():
+        install = f'pip install "camcaffe[{extra}]", for {purpose}'
+        click.echo(f"  {name:16}{_version(lambda name=name: _installed_version(name), install, purpose)}")
     click.echo("\nEngines")
     try:
         from camcaffe.caffe import engines
@@ -51,6 +63,14 @@ def command() -> None:
         f"\nCPUs for this process: {engines.available_cpus()}, all of them used unless --threads says less"
     )
     click.echo(_choice(engines))
+
+
+def _installed_version(package: str) -> str | None:
+    # Some of these take a second to load, which only their version is not worth.
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _version(find: Callable[[], str | None], install: str, ability: str = "") -> str:
