@@ -48,6 +48,6 @@ def write_database(path, datums):
 
 def write_mean(path, mean):
     """A (C, H, W) mean as compute_image_mean writes it."""
-    channels, height, width = mean.shape
-    blob = messages.BlobProto(num=1, channels=channels, height=height, width=width, data=mean.ravel().tolist())
+    blob = messages.BlobProto(num=1, data=mean.ravel().tolist())
+    blob.channels, blob.height, blob.width = mean.shape
     path.write_bytes(blob.SerializeToString())

@@ -67,10 +67,11 @@ def test_data(real_caffe, monkeypatch, phase, crop):
     write_mean(folder / "gray_mean.binaryproto", images[..., :1].mean(0, dtype=np.float32).transpose(2, 0, 1))
     write_mean(folder / "four.binaryproto", np.full((4, 20, 26), 0.1, np.float32))
     crop = f"crop_size: {crop}"
+    colour = "mean_value: 104.3 mean_value: 116.7 mean_value: 122.9"
     net = (
         data("raw", "raw", 4, f'{crop} mean_file: "mean.binaryproto" scale: 0.017')
         + data("plain", "raw", 1, "", "rand_skip: 5")
-        + data("values", "raw", 3, f"{crop} mean_value: 104.3 mean_value: 116.7 mean_value: 122.9 scale: 0.00390625")
+        + data("values", "raw", 3, f"{crop} {colour} scale: 0.00390625")
         + data("value", "raw", 7, f"{crop} mean_value: 99.9 force_color: true")
         + data("floats", "floats", 5, f'{crop} mean_file: "mean.binaryproto" scale: 3.3')
         + data("encoded", "encoded", 4, f'{crop} mean_file: "mean.binaryproto" scale: 0.1')
@@ -103,7 +104,7 @@ def test_image_data(real_caffe, monkeypatch, phase, crop):
     net = (
         image_data("plain", "with_folder.txt", "batch_size: 4")
         + image_data("smaller", "list.txt", f"{root} batch_size: 2 new_height: 16 new_width: 13")
-        + image_data("larger", "list.txt", f"{root} batch_size: 2 new_height: 37 new_width: 64", "mean_value: 3.3")
+        + image_data("larger", "list.txt", f"{root} batch_size: 2 new_height: 37 new_width: 64", "scale: 3.3")
         + image_data("gray", "list.txt", f"{root} batch_size: 2 new_height: 25 new_width: 23 is_color: false")
     )
     assert_as_caffe(real_caffe, monkeypatch, net, phase)
@@ -155,6 +156,6 @@ def test_real_photographs(real_caffe, monkeypatch, reference):
     (folder / "list.txt").write_text("".join(lines))
     net = """
     layer { name: "photographs" type: "ImageData" top: "data" top: "label"
-            image_data_param { source: "list.txt" batch_size: 8 new_height: 256 new_width: 256 }
+            image_data_param { source: "list.txt" batch_size: 8 new_height: 240 new_width: 320 }
             transform_param { crop_size: 224 mean_value: 104 mean_value: 117 mean_value: 123 } }"""
     assert_as_caffe(real_caffe, monkeypatch, net, "TEST")

@@ -113,27 +113,35 @@ class Datums:
             raise CamcaffeError(path, "the LMDB is empty", "a datum at least")
         self._transaction = environment.begin()
         self._cursor = self._transaction.cursor()
-        self._cursor.first()
-        self._place = 0
+        self._place = -1
 
     def __len__(self) -> int:
         return self._count
 
     def read(self, number: int) -> tuple[np.ndarray, int, str]:
         """Pixels (C, H, W) uint8 or float32, label, and the LMDB and key."""
-        # An LMDB has no way to its n-th key but through those before.
-        if number < self._place:
-            self._cursor.first()
-            self._place = 0
-        while self._place < number:
-            self._cursor.next()
-            self._place += 1
+        self._seek(number)
         source = f"{self._path}, key {self._cursor.key().decode('utf-8', 'backslashreplace')!r}"
         try:
             datum = messages.Datum.FromString(self._cursor.value())
         except DecodeError as error:
             raise CamcaffeError(source, "no datum", "Caffe's message Datum") from error
         return _pixels(datum, source, self._flags), datum.label, source
+
+    def _seek(self, number: int) -> None:
+        # An LMDB has no way to its n-th key but through those before.
+        lmdb = import_lmdb()
+        if number < self._place:
+            self._place = -1
+        try:
+            while self._place < number:
+                if not (self._cursor.next() if self._place >= 0 else self._cursor.first()):
+                    raise CamcaffeError(
+                        self._path, f"a damaged LMDB ends after {self._place + 1} datums", f"{self._count}"
+                    )
+                self._place += 1
+        except lmdb.Error as error:
+            raise CamcaffeError(self._path, f"a damaged LMDB ({error})", _EXPECTED) from error
 
 
 def _environment(path: str):

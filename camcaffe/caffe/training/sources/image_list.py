@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 
@@ -31,10 +32,8 @@ def read_image_list(path: files.PathLike) -> list[tuple[str, int]]:
         name, _, label = line.rstrip("\r").rpartition(" ")
         if not name.strip() or "\0" in name:
             raise CamcaffeError(at(path, number), _shown(line), _EXPECTED)
-        if not (label.isascii() and label.removeprefix("-").isdigit() and abs(int(label)) < 2**31):
-            raise CamcaffeError(
-                at(path, number), f"the label {_shown(label)}", _EXPECTED
-            )
+        if not re.fullmatch(r"-?[0-9]{1,10}", label) or abs(int(label)) >= 2**31:
+            raise CamcaffeError(at(path, number), f"the label {_shown(label)}", _EXPECTED)
         pairs.append((name, int(label)))
     return pairs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,7 @@ class Prefetch:
         """
         batch = self._batches.get()
         if isinstance(batch, BaseException):
+            self._batches.put(batch)  # for whoever asks again
             raise batch
         return batch
 
@@ -47,10 +49,8 @@ class Prefetch:
         """End the thread."""
         self._closed.set()
         while self._thread.is_alive():
-            try:
+            with suppress(queue.Empty):
                 self._batches.get(timeout=0.05)
-            except queue.Empty:
-                continue
 
     def __enter__(self) -> Prefetch:
         return self
