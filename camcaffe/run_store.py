@@ -134,12 +134,18 @@ class RunStore:
         file = Path(path)
         if not is_run(path):
             raise CamcaffeError(path, "not the result of a run", "a file that camcaffe localize wrote")
-        # A finished run on a read-only disk: SQLite cannot make the index beside it that WAL mode needs.
-        frozen = not file.with_name(f"{file.name}-wal").exists() and not os.access(file.parent, os.W_OK)
-        uri = f"{file.absolute().as_uri()}?mode=ro" + ("&immutable=1" if frozen else "")
+        if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
+            # Only who may write takes away, at the end, what WAL mode puts beside the file.
+            mode = "rw"
+        elif file.with_name(f"{file.name}-wal").exists():
+            mode = "ro"
+        else:  # a finished run that nobody here can change; nothing is put beside it
+            mode = "ro&immutable=1"
+        uri = f"{file.absolute().as_uri()}?mode={mode}"
         with _told(path):
             connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
             try:
+                connection.execute("PRAGMA query_only = ON")
                 _check_version(path, connection)
                 return cls(path, connection)
             except BaseException:

@@ -209,3 +209,33 @@ def test_the_run_of_a_killed_writer_can_be_read_as_it_lies(tmp_path):
     assert (tmp_path / "run.sqlite-wal").exists()
     with RunStore.read(path) as run:
         assert plain(run.results()) == plain(image(n) for n in range(3))
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_reading_leaves_nothing_beside_the_run_and_changes_nothing(tmp_path, monkeypatch, may_write):
+    path = tmp_path / "run.sqlite"
+    with RunStore.write(path, IDENTITY, LABELS) as run:
+        run.add([image(1)])
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    monkeypatch.setattr("os.access", lambda *_: may_write)
+    with RunStore.read(path) as run:
+        assert run.names() == ["image_001.JPEG"]
+        with pytest.raises(CamcaffeError, match="cannot be used: attempt to write a readonly"):
+            run.add([image(2)])
+    assert [file.name for file in tmp_path.iterdir()] == ["run.sqlite"]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_reader_that_closes_last_leaves_what_was_written_meanwhile(tmp_path):
+    path = tmp_path / "run.sqlite"
+    writer = RunStore.write(path, IDENTITY, LABELS)
+    writer.add([image(1)])
+    reader = RunStore.read(path)
+    results = reader.results()
+    writer.add([image(2)])
+    writer.close()
+    assert plain(results) == plain([image(1), image(2)])
+    reader.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["run.sqlite"]
+    with RunStore.read(path) as run:
+        assert run.names() == ["image_001.JPEG", "image_002.JPEG"]
