@@ -11,6 +11,7 @@ from camcaffe.caffe.network import read_network
 from camcaffe.caffe.prototxt import read_prototxt, read_solver
 from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.weights import read_weights
+from camcaffe.models.fine_tuning import solver_settings
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 FILES = {"deploy.prototxt", "train_val.prototxt", "solver.prototxt", "start.caffemodel"}
@@ -113,8 +114,32 @@ def test_own_data(camcaffe, parent, images, tmp_path, monkeypatch):
         assert (transform.crop_size, list(transform.mean_value)) == (28, [])
     solver = read_solver("out/solver.prototxt")
     assert list(solver.test_iter) == [2]  # of 27 images: 53, and one twice
-    assert (solver.max_iter, solver.stepsize, solver.test_interval, solver.snapshot) == (1600, 400, 30, 100)
+    assert (solver.max_iter, solver.stepsize, solver.display) == (1600, 400, 20)
+    assert (solver.test_interval, solver.snapshot) == (160, 160)
     assert solver.base_lr == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "settings"),
+    [(1, (1, 1, 1, 1)), (10, (2, 1, 1, 1)), (200, (50, 10, 20, 20)), (320000, (80000, 20, 3000, 10000))],
+)
+def test_shorter_and_longer_training(iterations, settings):
+    solver = solver_settings(max_iter=iterations)
+    assert (solver.stepsize, solver.display, solver.test_interval, solver.snapshot) == settings
+    assert list(solver.test_iter) == [1000]
+
+
+def test_a_parent_by_its_name(camcaffe, squeezenet_home, tmp_path):
+    options = ["--cut-after", "fire9/concat", "-o", tmp_path / "out", "--units", 4]
+    result = camcaffe("net", "gapify", "squeezenetCAM", *options)
+    assert result.exit_code == 0, result.output
+    assert len(read_caffemodel(tmp_path / "out" / "start.caffemodel")) == 25
+    result = camcaffe("net", "gapify", "squeezenet_v1.0", *options)
+    assert result.exit_code == 2 and "after `camcaffe models download squeezenet_v1.0`" in result.output
+    weights = squeezenet_home / "squeezenetCAM.caffemodel"
+    assert camcaffe("net", "gapify", "squeezenet_v1.0", *options, "--weights", weights).exit_code == 0
+    result = camcaffe("net", "gapify", "resnet", *options)
+    assert result.exit_code == 2 and "resnet: no such file" in result.output
 
 
 def test_gray_images(camcaffe, parent, images, tmp_path):

@@ -126,7 +126,8 @@ def solver_settings(
     Args:
         data: tests cover its validation images.
         base_lr: another learning rate to begin with.
-        max_iter: another number of iterations; steps, tests and snapshots come as much closer together.
+        max_iter: another number of iterations; steps come as much closer together, and there are about ten
+            tests and snapshots at least.
 
     Raises:
         CamcaffeError: `base_lr` is no positive number.
@@ -137,8 +138,9 @@ def solver_settings(
             raise CamcaffeError("learning rate", f"{base_lr}", "a positive number")
         settings["base_lr"] = base_lr
     if max_iter is not None:
-        for key in ("stepsize", "test_interval", "snapshot"):
-            settings[key] = max(1, settings[key] * max_iter // settings["max_iter"])
+        settings["stepsize"] = max(1, settings["stepsize"] * max_iter // settings["max_iter"])
+        for key, times in (("display", 20), ("test_interval", 10), ("snapshot", 10)):
+            settings[key] = min(settings[key], max(1, max_iter // times))
         settings["max_iter"] = max_iter
     # Without a GPU that Caffe was built for, GPU is an error; and `caffe train --gpu` stands above this.
     return SolverParameter(net=TRAIN_VAL, snapshot_prefix=SNAPSHOT, solver_mode="CPU", **settings)

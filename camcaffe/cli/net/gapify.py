@@ -9,10 +9,11 @@ import click
 
 from camcaffe.cli.options import InputShape
 from camcaffe.errors import CamcaffeError
+from camcaffe.files import PathLike
 
 
 @click.command()
-@click.argument("prototxt", type=click.Path())
+@click.argument("parent", metavar="PROTOTXT|NAME", type=click.Path())
 @click.option("--cut-after", required=True, metavar="LAYER", help="The last layer to keep, with its ReLU.")
 @click.option("--units", type=click.IntRange(min=1), default=1024, show_default=True,
               help="Channels of the new convolution.")  # fmt: skip
@@ -28,9 +29,9 @@ from camcaffe.errors import CamcaffeError
 @click.option("--base-lr", type=float, metavar="RATE", help="Learning rate.  [default: 0.001]")
 @click.option("--max-iter", type=click.IntRange(min=1), help="Iterations.  [default: 160000]")
 @click.option("--input", "inputs", type=InputShape(), multiple=True,
-              help="The shape of the images' blob, where PROTOTXT tells none or another.")  # fmt: skip
+              help="The shape of the images' blob, where the net tells none or another.")  # fmt: skip
 def command(
-    prototxt: str,
+    parent: str,
     cut_after: str,
     units: int,
     pool: str,
@@ -44,7 +45,10 @@ def command(
     max_iter: int | None,
     inputs: tuple,
 ) -> None:
-    """Make a net for class activation mapping from PROTOTXT, a deploy or training net of any version.
+    """Make a net for class activation mapping from any classification net.
+
+    That net is PROTOTXT, for deployment or training and of any version, or the NAME of one that
+    `camcaffe models list` has, which also brings the weights.
 
     The net is cut after a layer. Behind it come a 3x3 convolution, CAM_conv, pooling over the whole map,
     CAM_pool, and one fully connected layer, CAM_fc. DIR gets deploy.prototxt, train_val.prototxt,
@@ -60,14 +64,14 @@ def command(
 
     \b
     Examples:
-      camcaffe net gapify deploy_googlenet.prototxt --cut-after inception_4e/output --group 2 \\
-          --weights bvlc_googlenet.caffemodel -o googlenetCAM
+      camcaffe net gapify googlenet --cut-after inception_4e/output --group 2 -o googlenetCAM
       camcaffe net gapify deploy_squeezenet_v1.0.prototxt --cut-after fire9/concat --units 512 \\
           --weights squeezenet_v1.0.caffemodel --data birds --max-iter 2000 --batch 16 -o birdsCAM
     """
     from camcaffe.models import fine_tuning
     from camcaffe.models.gapify import gapify
 
+    prototxt, weights = _parent_files(parent, weights)
     folder = fine_tuning.read_data_folder(data) if data is not None else None
     if classes is None and folder is not None:
         classes = len(folder.labels)
@@ -100,6 +104,18 @@ def command(
     if zeros:
         click.echo(f"{prototxt}: no fillers for {', '.join(zeros)}: without weights they start from zeros")
     _tell_next(output, weights is not None)
+
+
+def _parent_files(parent: str, weights: str | None) -> tuple[PathLike, PathLike | None]:
+    """The parent's prototxt and weights, where it is the name of a network and no file has that name."""
+    from camcaffe.models import MODELS, deploy_prototxt, model_files
+
+    if parent not in MODELS or Path(parent).exists():
+        return parent, weights
+    if weights is not None:
+        return deploy_prototxt(parent), weights
+    found = model_files(parent)
+    return found.prototxt, found.caffemodel
 
 
 def _tell_next(output: str, has_weights: bool) -> None:
