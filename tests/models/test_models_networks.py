@@ -166,7 +166,8 @@ SMALL = [name for name in MODELS if FACTS[name][0] < 100_000_000]
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", SMALL)
 def test_real_caffe_builds_the_deploy_net(written, name):
-    caffe = pytest.importorskip("caffe")
+    import caffe
+
     net = caffe.Net(str(written / MODELS[name].deploy), caffe.TEST)
     assert sum(blob.data.size for blobs in net.params.values() for blob in blobs) == FACTS[name][0]
 
@@ -174,7 +175,8 @@ def test_real_caffe_builds_the_deploy_net(written, name):
 @pytest.mark.pycaffe
 @pytest.mark.parametrize("name", SMALL)
 def test_real_caffe_builds_the_training_net(written, tmp_path, name):
-    caffe = pytest.importorskip("caffe")
+    import caffe
+
     net = read_prototxt(written / f"train_val_{name}.prototxt")
     size = MODELS[name].input_size
     del net.layer[:2]  # the LMDBs; two images stand in for them
@@ -193,7 +195,7 @@ def test_real_caffe_builds_the_training_net(written, tmp_path, name):
 
 @pytest.mark.pycaffe
 def test_real_caffe_reads_the_solvers(written):
-    caffe_pb2 = pytest.importorskip("caffe.proto.caffe_pb2")
+    from caffe.proto import caffe_pb2
     from google.protobuf import text_format
 
     for path in written.glob("solver_*.prototxt"):
