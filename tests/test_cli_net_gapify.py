@@ -121,7 +121,7 @@ def test_own_data(camcaffe, parent, images, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("iterations", "settings"),
-    [(1, (1, 1, 1, 1)), (10, (2, 1, 1, 1)), (200, (50, 10, 20, 20)), (320000, (80000, 20, 3000, 10000))],
+    [(1, (1, 1, 1, 1)), (10, (3, 1, 1, 1)), (200, (50, 10, 20, 20)), (320000, (80000, 20, 3000, 10000))],
 )
 def test_shorter_and_longer_training(iterations, settings):
     solver = solver_settings(max_iter=iterations)

@@ -138,7 +138,7 @@ def solver_settings(
             raise CamcaffeError("learning rate", f"{base_lr}", "a positive number")
         settings["base_lr"] = base_lr
     if max_iter is not None:
-        settings["stepsize"] = max(1, settings["stepsize"] * max_iter // settings["max_iter"])
+        settings["stepsize"] = math.ceil(settings["stepsize"] * max_iter / settings["max_iter"])
         for key, times in (("display", 20), ("test_interval", 10), ("snapshot", 10)):
             settings[key] = min(settings[key], max(1, max_iter // times))
         settings["max_iter"] = max_iter
