@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from camcaffe import features
 from camcaffe.caffe import messages
 from camcaffe.errors import CamcaffeError
-from camcaffe.files import PathLike, read_bytes
+from camcaffe.files import PathLike, read_bytes, write_bytes
 
 _EXPECTED = "a mean of three colours: a .mat, .binaryproto or .npy file, or three numbers such as 104,117,123"
 
@@ -62,6 +62,14 @@ def read_binaryproto(path: PathLike) -> np.ndarray:
         return np.array(blob.data or blob.double_data, np.float32).reshape(shape)
     except (DecodeError, ValueError) as error:
         raise CamcaffeError(path, f"not readable ({error})", _EXPECTED) from error
+
+
+def write_binaryproto(path: PathLike, blob: np.ndarray) -> None:
+    """Write a blob (N, C, H, W) float32 as Caffe's compute_image_mean writes its mean."""
+    number, channels, height, width = blob.shape
+    message = messages.BlobProto(num=number, channels=channels, height=height, width=width)
+    message.data.extend(blob.ravel().tolist())
+    write_bytes(path, message.SerializeToString())
 
 
 def _read_npy(path: PathLike) -> np.ndarray:

@@ -5,6 +5,7 @@ import numpy as np
 from google.protobuf import text_format
 
 from camcaffe.caffe import messages
+from camcaffe.caffe.mean import write_binaryproto
 from camcaffe.caffe.network import network_of
 from camcaffe.caffe.training.sources.database import new_database
 
@@ -48,6 +49,4 @@ def write_database(path, datums):
 
 def write_mean(path, mean):
     """A (C, H, W) mean as compute_image_mean writes it."""
-    blob = messages.BlobProto(num=1, data=mean.ravel().tolist())
-    blob.channels, blob.height, blob.width = mean.shape
-    path.write_bytes(blob.SerializeToString())
+    write_binaryproto(path, mean[None])

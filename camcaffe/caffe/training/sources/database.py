@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from camcaffe.caffe import messages
 from camcaffe.caffe.network import Layer
-from camcaffe.caffe.training.sources.image_list import channels_first, decode
+from camcaffe.caffe.training.sources.image_list import channels_first, decode_picture
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
 
@@ -182,7 +182,7 @@ def _decoding(layer: Layer) -> int:
 
 def _pixels(datum: messages.Datum, source: str, flags: int) -> np.ndarray:
     if datum.encoded:
-        return channels_first(decode(datum.data, source, flags))
+        return channels_first(decode_picture(datum.data, source, flags))
     shape = (datum.channels, datum.height, datum.width)
     values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != np.prod(shape, dtype=np.int64):

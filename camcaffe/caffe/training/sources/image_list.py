@@ -38,7 +38,7 @@ def read_image_list(path: files.PathLike) -> list[tuple[str, int]]:
     return pairs
 
 
-def decode(data: bytes, source: files.PathLike, flags: int) -> np.ndarray:
+def decode_picture(data: bytes, source: files.PathLike, flags: int) -> np.ndarray:
     """Decode a picture as Caffe does, with OpenCV.
 
     Args:
@@ -103,7 +103,7 @@ class ListedImages:
         name, label = self._images[number]
         path = self._root + name
         flags = cv2.IMREAD_COLOR if self._is_color else cv2.IMREAD_GRAYSCALE
-        image = decode(files.read_bytes(path, "an image that can be read"), path, flags)
+        image = decode_picture(files.read_bytes(path, "an image that can be read"), path, flags)
         if any(self._size):
             image = cv2.resize(image, self._size)
         return channels_first(image), label, path
