@@ -113,12 +113,19 @@ def error_text(rows: list[ErrorRow]) -> str:
 
 
 def gt_known_text(errors: Mapping[str, Errors], blacklist: bool = True) -> str:
-    """A line on GT-known localization, in per cent, and how far it is a lower bound."""
-    shares = ", ".join(f"{name} {100 * found.gt_known(blacklist):.2f}" for name, found in errors.items())
+    """A line on GT-known localization, in per cent, and another where it is but a lower bound."""
     unknown = [int((~found.known[found.counted(blacklist)]).sum()) for found in errors.values()]
+    shares = ", ".join(
+        f"{name} {'at least ' * bool(missed)}{100 * found.gt_known(blacklist):.2f}"
+        for (name, found), missed in zip(errors.items(), unknown)
+    )
     text = f"GT-known localization{', blacklist skipped' if blacklist else ''}: {shares}"
     if any(unknown):
-        text += f"\n  lower bounds: {', '.join(map(str, unknown))} images have no guess of their true class"
+        counts = " or ".join(map(str, sorted(set(filter(None, unknown)))))
+        text += (
+            f"\n  {counts} images have no guess of their true class and count as misses;"
+            " a run with a higher --top has boxes of more classes"
+        )
     return text
 
 
