@@ -196,10 +196,16 @@ class Memory:
         if not begun <= first <= last <= ended:
             found = f"no forward pass has gone through all of layers {first} to {last}"
             raise CamcaffeError(self._network.source, found, "forward() before backward()")
-        engine = self._engine(begun, last)
         part = self._part(first, last)
         tops = {top for layer in part.layers for top in layer.tops}
         leaving = tops.intersection(part.outputs)
+        if begun < first and any(_in_place(self._part(begun, first - 1), blob) for blob in part.inputs):
+            # Engines take a gradient by a blob's first value; here it is by the one that enters this part.
+            begun, inputs = first, {name: self.data(name).copy() for name in part.inputs}
+        # The engine of the forward pass has what that left behind; a blob's name means its last value there.
+        later = self._network.message.layer[last + 1 : ended + 1]
+        changed = any(leaving.intersection(layer.top) for layer in later)
+        engine = self._engine(begun, last if changed else ended)
         seeds = {blob: self.diff(blob).copy() for blob in leaving}
         seeds = {blob: diff for blob, diff in seeds.items() if diff.any()}
 
@@ -211,13 +217,16 @@ class Memory:
         layers = {layer.name for layer in part.layers}
         parameters = [key for key in self.parameters.shapes if key[0] in layers]
         made = (tops | part.inputs.keys()) - leaving
-        if not self._adds_up:
+        if self._adds_up:
+            self._diffs.put([*made, *parameters], gradients, [*asked, *parameters])
+            self._add({key: self._diffs.get(key) for key in parameters})
+            self._diffs.forget(parameters)
+        else:
             self._diffs.put(made, gradients, asked)
             self._not_added = self._not_added[0] + 1, lambda: gradients(parameters)
-            return
-        self._diffs.put([*made, *parameters], gradients, [*asked, *parameters])
-        self._add({key: self._diffs.get(key) for key in parameters})
-        self._diffs.forget(parameters)
+        # A layer that works in place turns the diff that it is given into the one that it gives.
+        for blob, diff in gradients([blob for blob in leaving if _in_place(part, blob)]).items():
+            self.diff(blob)[...] = diff
 
     def clear_parameter_diffs(self) -> None:
         """Set the parameters' diffs to 0; from now on each backward pass adds to them."""
@@ -293,6 +302,10 @@ class Memory:
         if len(self._engines) > _MOST_ENGINES:
             self._engines.pop(next(iter(self._engines)))
         return engine
+
+
+def _in_place(network: Network, blob: str) -> bool:
+    return any(blob in layer.bottoms and blob in layer.tops for layer in network.layers)
 
 
 def _refuse_training(network: Network) -> None:

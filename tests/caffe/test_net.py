@@ -1,6 +1,7 @@
 """Programs written for pycaffe: each is run with pycaffe's own Net, and with ours on every engine."""
 
 import importlib
+import weakref
 
 import numpy as np
 import pytest
@@ -253,6 +254,63 @@ def test_gradient_from_the_middle(net):
     found = net.backward(start="relu")
     above = diff * (_formula(data)["linear"] > 0)
     _close(found["data"], 2 * np.einsum("oc,nohw->nchw", WEIGHTS, above))
+
+
+@kinds_with_gradients
+def test_backward_layer_by_layer(net):
+    """A layer that works in place turns its blob's diff into another."""
+    data, diff = _input(), _input(1)
+    net.forward(data=data)
+    net.backward(start="sum", end="sum", y=diff)
+    _close(net.blobs["b"].diff, diff)
+    net.backward(start="relu", end="relu")
+    above = diff * (_formula(data)["linear"] > 0)
+    _close(net.blobs["b"].diff, above)
+    net.blobs["c"].diff[...] = 0
+    for name in ("square", "conv", "a_double_0_split", "double"):
+        net.backward(start=name, end=name)
+    _close(net.blobs["data"].diff, 2 * np.einsum("oc,nohw->nchw", WEIGHTS, above))
+
+
+@kinds_with_gradients
+def test_many_backward_passes_on_one_forward_pass(net):
+    for seed in (0, 1):
+        data = _input(seed)
+        net.forward(data=data)
+        for channel in range(3):
+            diff = np.zeros_like(data)
+            diff[:, channel] = 1
+            _close(net.backward(y=diff)["data"], _gradient(data, diff)[0])
+            _close(net.blobs["a"].diff, _gradient(data, diff)[0] / 2)
+            _close(net.blobs["b"].data, _formula(data)["b"])
+        net.params["conv"][0].data[...] *= -1
+        net.forward()
+        _close(net.backward()["data"], _gradient(data, diff, -WEIGHTS)[0])
+        net.params["conv"][0].data[...] *= -1
+
+
+@pytest.mark.torch
+def test_backward_passes_share_their_forward_pass_until_the_next_one(tmp_path, monkeypatch):
+    from camcaffe.caffe.engines import torch_layers
+
+    made = []
+
+    def convolution(*arguments, original=torch_layers.convolution):
+        (top,) = original(*arguments)
+        made.append(weakref.ref(top))
+        return [top]
+
+    monkeypatch.setattr(torch_layers, "convolution", convolution)
+    net = _new_net("torch", tmp_path)
+    for seed in (0, 1):
+        net.forward(data=_input(seed))
+        assert not any(top() is not None for top in made)
+        made.clear()
+        for channel in range(3):
+            net.blobs["y"].diff[...] = 0
+            net.blobs["y"].diff[:, channel] = 1
+            net.backward()
+        assert len(made) == 1
 
 
 @kinds_with_gradients

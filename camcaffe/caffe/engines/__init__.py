@@ -38,7 +38,8 @@ class Engine(Protocol):
 
     Arrays are float32 in Caffe's layout. A blob's name means its last value, after the layers that work in
     place. Batch and input size may differ from call to call and from the prototxt's; that the network takes
-    them has been checked with `infer_shapes` by the caller.
+    them has been checked with `infer_shapes` by the caller. The same dict of inputs, the object itself, means
+    the same values whenever it is passed: what one call left behind may serve the next.
 
     Args:
         network: the layers to run.
