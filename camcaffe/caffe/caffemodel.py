@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -120,14 +119,11 @@ def _by_name(path: PathLike, blobs: Iterable) -> dict[str, list[np.ndarray]]:
 
 
 def _parse_binary(path: PathLike, data: bytes):
-    net = raw_messages()["NetParameter"]()
     try:
-        with warnings.catch_warnings(record=True) as stopped_early:  # as some runtimes only warn
-            warnings.simplefilter("always")
-            net.ParseFromString(data)
-    except (DecodeError, RuntimeError, ValueError) as error:
+        net = messages.parse(raw_messages()["NetParameter"], data)
+    except DecodeError as error:
         raise CamcaffeError(path, _not_protobuf(data), _EXPECTED) from error
-    if stopped_early or not (net.layer or net.layers):
+    if not (net.layer or net.layers):
         raise CamcaffeError(path, _not_protobuf(data), _EXPECTED)
     return net
 

@@ -57,7 +57,7 @@ def read_binaryproto(path: PathLike) -> np.ndarray:
     """
     data = read_bytes(path, _EXPECTED)
     try:
-        blob = messages.BlobProto.FromString(data)
+        blob = messages.parse(messages.BlobProto, data)
         shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
         return np.array(blob.data or blob.double_data, np.float32).reshape(shape)
     except (DecodeError, ValueError) as error:

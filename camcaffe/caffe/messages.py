@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+from google.protobuf.message import DecodeError, Message
 
 from camcaffe.caffe.schema import SCHEMA
 
@@ -93,6 +95,24 @@ ParamSpec = CLASSES["ParamSpec"]
 SolverParameter = CLASSES["SolverParameter"]
 V0LayerParameter = CLASSES["V0LayerParameter"]
 V1LayerParameter = CLASSES["V1LayerParameter"]
+
+
+def parse(kind: type, data: bytes) -> Message:
+    """A message of this class from its binary form.
+
+    Raises:
+        DecodeError: the bytes are no such message.
+    """
+    message = kind()
+    try:
+        with warnings.catch_warnings(record=True) as stopped_early:  # as some runtimes only warn
+            warnings.simplefilter("always")
+            message.ParseFromString(data)
+    except (RuntimeError, ValueError) as error:
+        raise DecodeError(str(error)) from error
+    if stopped_early:
+        raise DecodeError(str(stopped_early[0].message))
+    return message
 
 
 def with_raw_blobs() -> dict:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from google.protobuf.message import DecodeError, EncodeError
 
 from camcaffe import files
+from camcaffe.caffe import messages
 from camcaffe.caffe.caffemodel import HDF5_SIGNATURE, blob_array, dataset_array, raw_messages
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
@@ -43,14 +43,11 @@ def read_solver_state(path: PathLike) -> SolverState:
     data = files.read_bytes(path, _EXPECTED)
     if data.startswith(HDF5_SIGNATURE):
         return _read_hdf5(path, len(data))
-    message = raw_messages()["SolverState"]()
     try:
-        with warnings.catch_warnings(record=True) as stopped_early:  # as some runtimes only warn
-            warnings.simplefilter("always")
-            message.ParseFromString(data)
-    except (DecodeError, RuntimeError, ValueError) as error:
+        message = messages.parse(raw_messages()["SolverState"], data)
+    except DecodeError as error:
         raise _damaged(path, data) from error
-    if stopped_early or not message.HasField("iter"):
+    if not message.HasField("iter"):
         raise _damaged(path, data)
     source = f"{os.fspath(path)}: history"
     history = [blob_array(f"{source} {index}", blob) for index, blob in enumerate(message.history)]
