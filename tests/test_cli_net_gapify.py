@@ -242,10 +242,17 @@ def test_bad_input_writes_nothing(camcaffe, parent, images, tmp_path):
         camcaffe, parent, tmp_path, *data, "--classes", "1"
     )
     assert "crop" in refused(camcaffe, parent, tmp_path, *data, "--input", "data=1,3,34,34")
-    for rate in ("0", "nan", "inf"):
+    for count in ("--units", "--classes", "--batch", "--max-iter", "--group"):
+        result = camcaffe("net", "gapify", parent, "--cut-after", "conv1", "-o", "x", count, 2**31)
+        assert result.exit_code == 2 and "is not in the" in result.output
+    for rate in ("0", "nan", "inf", "1e300"):
         assert "learning rate: " in refused(camcaffe, parent, tmp_path, "--base-lr", rate)
     (images / "val.txt").write_text("a.png\n")
     assert "val.txt, line 1: " in refused(camcaffe, parent, tmp_path, *data)
+    mean = BlobProto(data=[1.0, 2.0, 3.0], shape={"dim": [3]})
+    (images / "mean.binaryproto").write_bytes(mean.SerializeToString())
+    (images / "val.txt").write_text("val 0.png 0\n")
+    assert "a mean of shape (3,); expected (1, channels" in refused(camcaffe, parent, tmp_path, *data)
 
 
 def test_the_parent_is_not_overwritten(camcaffe, parent, tmp_path):

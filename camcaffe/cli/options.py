@@ -26,7 +26,7 @@ class InputShape(click.ParamType):
 
     def convert(self, value, param, ctx):
         """Split the text, or fail."""
-        match = re.fullmatch(r"(.+)=(\d+(?:,\d+)*)", value)
+        match = re.fullmatch(r"(.+)=(\d{1,9}(?:,\d{1,9})*)", value)
         if not match:
             self.fail(f"{value!r} is not like data=10,3,224,224", param, ctx)
         return match[1], tuple(map(int, match[2].split(",")))

@@ -65,7 +65,6 @@ def read_data_folder(path: PathLike) -> DataFolder:
         raise CamcaffeError(
             path, "neither train_lmdb nor train.txt is in it", "what `camcaffe dataset` makes"
         )
-    mean = folder / "mean.binaryproto"
     if is_lmdb:
         count = len(Datums(str(folder / "val_lmdb"), Layer("data", "Data", (), (), LayerParameter())))
     else:
@@ -74,7 +73,7 @@ def read_data_folder(path: PathLike) -> DataFolder:
         folder,
         is_lmdb,
         read_labels(folder / "labels.txt"),
-        read_binaryproto(mean).shape[-3:] if mean.is_file() else None,
+        _mean_shape(folder / "mean.binaryproto"),
         count,
     )
 
@@ -134,7 +133,7 @@ def solver_settings(
     """
     settings = {**CAM_SOLVER, "test_iter": [_validation(data)[0]]}
     if base_lr is not None:
-        if not 0 < base_lr < math.inf:
+        if not 1e-38 < base_lr < 1e38:  # what a float of single precision holds
             raise CamcaffeError("learning rate", f"{base_lr}", "a positive number")
         settings["base_lr"] = base_lr
     if max_iter is not None:
@@ -208,7 +207,17 @@ def filled_with_zeros(net: Gapified, names: Sequence[str]) -> list[str]:
 
 def _description(net: Gapified) -> str:
     _, height, width = net.map_shape
-    return f"{net.trunk.name or 'A net'} with a head for class activation mapping on {height}x{width} maps."
+    name = " ".join(net.trunk.name.split()) or "A net"
+    return f"{name} with a head for class activation mapping on {height}x{width} maps."
+
+
+def _mean_shape(path: Path) -> tuple[int, ...] | None:
+    if not path.is_file():
+        return None
+    shape = read_binaryproto(path).shape
+    if len(shape) not in (3, 4) or shape[:-3] not in ((), (1,)) or 0 in shape:
+        raise CamcaffeError(path, f"a mean of shape {shape}", "(1, channels, height, width)")
+    return shape[-3:]
 
 
 def _validation(data: DataFolder | None) -> tuple[int, int]:

@@ -123,6 +123,8 @@ def gapify(
     deployed = [layer for layer in _kept(network.message.layer, cut_after, blob) if not _is_source(layer)]
     image_blob = _image_blob(network, deployed)
     shape = _input_shape(image_blob, network, input_shapes or {})
+    if len(shape) != 4:
+        raise CamcaffeError(parent, f"its input {image_blob!r} has the shape {shape}", "four axes: images")
     trunk = _upgraded(_deploy_net(network, image_blob, shape, deployed), parent)
     channels, height, width = _map_shape(trunk, cut_after, blob)
 
@@ -164,8 +166,8 @@ def _cut_blob(network: Network, name: str) -> str:
 def _scores_and_label(net: NetParameter, network: Network, is_trained: bool) -> tuple[str, str]:
     """The blobs of the parent's class scores and of its labels; "label" in a deploy net."""
     if not is_trained:
-        return network.layers[-1].tops[0], "label"
-    losses = [layer for layer in net.layer if layer.type == "SoftmaxWithLoss"]
+        return next(layer.tops[0] for layer in reversed(network.layers) if layer.tops), "label"
+    losses = [layer for layer in net.layer if layer.type == "SoftmaxWithLoss" and len(layer.bottom) == 2]
     if not losses:
         expected = "a deploy net, or a training net whose class scores a SoftmaxWithLoss reads"
         raise CamcaffeError(network.source, "it reads data, but trains no classification", expected)
@@ -279,7 +281,7 @@ def _heads(net: NetParameter, scores: str) -> list[LayerParameter]:
     """The parent's losses and accuracies of these scores, which read CAM_fc from now on."""
     heads = []
     for layer in net.layer:
-        if layer.type in ("SoftmaxWithLoss", "Accuracy") and layer.bottom[0] == scores:
+        if layer.type in ("SoftmaxWithLoss", "Accuracy") and list(layer.bottom[:1]) == [scores]:
             heads.append(LayerParameter())
             heads[-1].CopyFrom(layer)
             heads[-1].bottom[0] = "CAM_fc"

@@ -251,6 +251,23 @@ REFUSED = {
         "conv",
         "trains no classification; expected a deploy net, or",
     ),
+    "a loss without labels": (
+        TRAINED.replace('bottom: "side" bottom: "truth"', 'bottom: "side"').replace(
+            'bottom: "fc" bottom: "truth"', 'bottom: "fc"'
+        ),
+        "conv",
+        "trains no classification",
+    ),
+    "an input without axes": (
+        BRANCHES.replace("dim: 1 dim: 3 dim: 12 dim: 10", "dim: 360").replace(
+            'name: "stem" type: "Convolution" bottom: "image"',
+            'name: "shape" type: "Reshape" bottom: "image" top: "shaped"'
+            " reshape_param { shape { dim: 1 dim: 3 dim: 12 dim: 10 } } }"
+            ' layer { name: "stem" type: "Convolution" bottom: "shaped"',
+        ),
+        "left",
+        r"its input 'image' has the shape \(360,\); expected four axes",
+    ),
     "a layer's name that is taken": (
         BRANCHES.replace('name: "stem"', 'name: "CAM_fc"'),
         "left",

@@ -11,23 +11,26 @@ from camcaffe.cli.options import InputShape
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
 
+# As large as Caffe's fields allow.
+_COUNT = click.IntRange(1, 2**31 - 1)
+
 
 @click.command()
 @click.argument("parent", metavar="PROTOTXT|NAME", type=click.Path())
 @click.option("--cut-after", required=True, metavar="LAYER", help="The last layer to keep, with its ReLU.")
-@click.option("--units", type=click.IntRange(min=1), default=1024, show_default=True,
+@click.option("--units", type=_COUNT, default=1024, show_default=True,
               help="Channels of the new convolution.")  # fmt: skip
 @click.option("--pool", type=click.Choice(["ave", "max"]), default="ave", show_default=True,
               help="ave: GAP. max: GMP.")  # fmt: skip
-@click.option("--classes", type=click.IntRange(min=1), help="Default: as the data, or else as the net.")
-@click.option("--group", type=click.IntRange(min=1), default=1, show_default=True,
+@click.option("--classes", type=_COUNT, help="Default: as the data, or else as the net.")
+@click.option("--group", type=_COUNT, default=1, show_default=True,
               help="Its groups; the published VGG16-CAM and GoogLeNet-CAM have 2.")  # fmt: skip
 @click.option("--weights", type=click.Path(), help="The net's weights: kept layers start from them.")
 @click.option("-o", "--output", required=True, metavar="DIR", type=click.Path(), help="Where to write.")
 @click.option("--data", metavar="DIR", type=click.Path(), help="Train on what `camcaffe dataset` made there.")
-@click.option("--batch", type=click.IntRange(min=1), help="Images in a batch of training.  [default: 64]")
+@click.option("--batch", type=_COUNT, help="Images in a batch of training.  [default: 64]")
 @click.option("--base-lr", type=float, metavar="RATE", help="Learning rate.  [default: 0.001]")
-@click.option("--max-iter", type=click.IntRange(min=1), help="Iterations.  [default: 160000]")
+@click.option("--max-iter", type=_COUNT, help="Iterations.  [default: 160000]")
 @click.option("--input", "inputs", type=InputShape(), multiple=True,
               help="The shape of the images' blob, where the net tells none or another.")  # fmt: skip
 def command(
@@ -110,7 +113,7 @@ def _parent_files(parent: str, weights: str | None) -> tuple[PathLike, PathLike 
     """The parent's prototxt and weights, where it is the name of a network and no file has that name."""
     from camcaffe.models import MODELS, deploy_prototxt, model_files
 
-    if parent not in MODELS or Path(parent).exists():
+    if parent not in MODELS or Path(parent).is_file():
         return parent, weights
     if weights is not None:
         return deploy_prototxt(parent), weights
