@@ -65,10 +65,7 @@ def read_data_folder(path: PathLike) -> DataFolder:
         raise CamcaffeError(
             path, "neither train_lmdb nor train.txt is in it", "what `camcaffe dataset` makes"
         )
-    if is_lmdb:
-        count = len(Datums(str(folder / "val_lmdb"), Layer("data", "Data", (), (), LayerParameter())))
-    else:
-        count = len(read_image_list(folder / "val.txt"))
+    count = len(Datums(folder / "val_lmdb") if is_lmdb else read_image_list(folder / "val.txt"))
     return DataFolder(
         folder,
         is_lmdb,

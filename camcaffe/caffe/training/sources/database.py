@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
@@ -14,7 +15,6 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from camcaffe.caffe import messages
-from camcaffe.caffe.network import Layer
 from camcaffe.caffe.training.sources.image_list import channels_first, decode_picture
 from camcaffe.errors import CamcaffeError
 from camcaffe.files import PathLike
@@ -99,14 +99,17 @@ class Datums:
 
     Args:
         path: the LMDB's folder.
-        layer: the Data layer, whose force_color and force_gray say how encoded pictures are decoded.
+        color: decode encoded pictures to colour (True), to gray (False), or to what they are (None).
 
     Raises:
         CamcaffeError: there is no such LMDB, it is empty or cut short.
     """
 
-    def __init__(self, path: str, layer: Layer):
-        self._path, self._flags = path, _decoding(layer)
+    def __init__(self, path: PathLike, color: bool | None = None):
+        import cv2
+
+        self._path = os.fspath(path)
+        self._flags = {None: cv2.IMREAD_UNCHANGED, True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE}[color]
         environment = _environment(path)
         self._count = environment.stat()["entries"]
         if self._count == 0:
@@ -135,16 +138,16 @@ class Datums:
             self._place = -1
         try:
             while self._place < number:
-                if not (self._cursor.next() if self._place >= 0 else self._cursor.first()):
-                    raise CamcaffeError(
-                        self._path, f"a damaged LMDB ends after {self._place + 1} datums", f"{self._count}"
-                    )
+                is_there = self._cursor.next() if self._place >= 0 else self._cursor.first()
+                if not is_there:
+                    found = f"a damaged LMDB ends after {self._place + 1} datums"
+                    raise CamcaffeError(self._path, found, f"{self._count}")
                 self._place += 1
         except lmdb.Error as error:
             raise CamcaffeError(self._path, f"a damaged LMDB ({error})", _EXPECTED) from error
 
 
-def _environment(path: str):
+def _environment(path: PathLike):
     lmdb = import_lmdb()
     file = Path(path, "data.mdb")
     name = os.path.realpath(path)
@@ -165,19 +168,10 @@ def _environment(path: str):
 def _check_length(file: Path, environment) -> None:
     # LMDB maps the file into memory: to touch what is beyond its end would end the process.
     wanted = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if file.stat().st_size < wanted:
-        raise CamcaffeError(file, f"it is cut short after {file.stat().st_size} bytes", f"{wanted} bytes")
-
-
-def _decoding(layer: Layer) -> int:
-    import cv2
-
-    settings = layer.message.transform_param
-    if settings.force_color and settings.force_gray:
-        raise CamcaffeError(f"layer {layer.name!r}", "it has both force_color and force_gray", "one of them")
-    if settings.force_color:
-        return cv2.IMREAD_COLOR
-    return cv2.IMREAD_GRAYSCALE if settings.force_gray else cv2.IMREAD_UNCHANGED
+    there = file.stat().st_size
+    if there < wanted:
+        environment.close()
+        raise CamcaffeError(file, f"it is cut short after {there} bytes", f"{wanted} bytes")
 
 
 def _pixels(datum: messages.Datum, source: str, flags: int) -> np.ndarray:
@@ -185,7 +179,7 @@ def _pixels(datum: messages.Datum, source: str, flags: int) -> np.ndarray:
         return channels_first(decode_picture(datum.data, source, flags))
     shape = (datum.channels, datum.height, datum.width)
     values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-    if min(shape) < 1 or values.size != np.prod(shape, dtype=np.int64):
+    if min(shape) < 1 or values.size != math.prod(shape):
         found = f"a datum of {values.size} values for {shape[0]} x {shape[1]} x {shape[2]}"
         raise CamcaffeError(source, found, "channels x height x width values")
     return values.reshape(shape)

@@ -73,7 +73,11 @@ def open_data(layer: Layer, phase: str, seed: int) -> TransformedSource:
             f"its data_param has the backend LEVELDB (Caffe's default), source {settings.source!r}",
             "backend: LMDB, and an LMDB as `camcaffe dataset --lmdb` or `convert_imageset` makes it",
         )
-    items = Datums(settings.source, layer)
+    transform = layer.message.transform_param
+    if transform.force_color and transform.force_gray:
+        raise CamcaffeError(f"layer {layer.name!r}", "it has both force_color and force_gray", "one of them")
+    color = transform.force_color if transform.force_color or transform.force_gray else None
+    items = Datums(settings.source, color)
     return TransformedSource(layer, phase, seed, items, Order(len(items)), settings.batch_size)
 
 
