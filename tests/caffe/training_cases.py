@@ -1,123 +1,200 @@
-"""Small nets in the phase TRAIN, and what real Caffe makes of them."""
+"""Small nets, data and solver settings made from a number, for the comparison with `caffe train`."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
+from pathlib import Path
+
+import h5py
 import numpy as np
-from google.protobuf import text_format
 
 from camcaffe.caffe import messages
-from camcaffe.caffe.network import network_of
-from camcaffe.caffe.shapes import infer_shapes
-from camcaffe.caffe.training.net import TrainingNet, training_parameters
-from camcaffe.caffe.weights import fill_weights
+from camcaffe.caffe.training.sources.database import new_database
 
-SCRIPT = """
-import glob
-import caffe
-import numpy as np
+ITERATIONS, HALF = 50, 25
+CLASSES, SHAPE = 5, (3, 15, 19)
+# Caffe's data layers start from the first item again when a run is taken up. After 25 iterations of one or
+# two batches of 4, so do 20 items.
+BATCH, TRAINED, TEST_BATCH, TESTED = 4, 20, 5, 10
 
-for prototxt in sorted(glob.glob("*.prototxt")):
-    case = dict(np.load(prototxt + ".npz"))
-    net = caffe.Net(prototxt, caffe.TRAIN)
-    for name, blobs in net.params.items():
-        for index, blob in enumerate(blobs):
-            blob.data[...] = case["%s[%d]" % (name, index)]
-    for name in net.inputs:
-        net.blobs[name].data[...] = case[name]
-    for _ in range(case["passes"]):
-        net.clear_param_diffs()
-        net.forward()
-        net.backward()
-    found = {name: net.blobs[name].data for name in net.outputs}
-    for name, blobs in net.params.items():
-        for index, blob in enumerate(blobs):
-            found["%s[%d]" % (name, index)] = blob.data
-            found["diff of %s[%d]" % (name, index)] = blob.diff
-    np.savez(prototxt + ".found.npz", **found)
-"""
+POLICIES = (
+    'lr_policy: "fixed"',
+    'lr_policy: "step" gamma: 0.7 stepsize: 15',
+    'lr_policy: "exp" gamma: 0.98',
+    'lr_policy: "inv" gamma: 0.02 power: 0.75',
+    'lr_policy: "multistep" gamma: 0.5 stepvalue: 10 stepvalue: 30 stepvalue: 31',
+    'lr_policy: "poly" power: 1.5',
+    'lr_policy: "sigmoid" gamma: 0.2 stepsize: 20',
+)
+TYPES = (
+    'type: "SGD" momentum: 0.9 base_lr: 0.02',
+    'type: "Nesterov" momentum: 0.85 base_lr: 0.02',
+    'type: "Adam" momentum: 0.9 momentum2: 0.99 base_lr: 0.002',
+)
+DECAYS = ("weight_decay: 0.005", 'weight_decay: 0.0005 regularization_type: "L1"', "")
+BLOCKS = ("lrn", "batchnorm", "prelu", "concat", "eltwise", "group", "within", "elu")
 
 
-@dataclass(frozen=True)
 class Case:
-    """A net's layers behind its inputs; the arrays are drawn unless given.
+    """One net with its data and its solver; all follows from the number.
 
-    Scores that a loss's gradient is wanted by are those of a Parameter layer.
+    Args:
+        number: which one.
     """
 
-    layers: str
-    inputs: dict = field(default_factory=dict)
-    arrays: dict = field(default_factory=dict)
-    passes: int = 1
+    def __init__(self, number: int):
+        self.number, self._rng = number, np.random.default_rng([7, number])
+        self._layers, self._mults = [], 0
+        self.is_lmdb = number % 2 == 1
+        self.net = self._net()
 
-    def text(self):
-        shapes = {
-            name: " ".join(f"dim: {size}" for size in array.shape) for name, array in self.inputs.items()
-        }
-        inputs = "".join(
-            f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {shape} }} }} }}\n'
-            for name, shape in shapes.items()
+    def solver(self, prefix: str) -> str:
+        """The solver's text, with snapshots under this prefix."""
+        number = self.number
+        extras = [
+            DECAYS[number % 3],
+            "iter_size: 2" if number % 4 == 2 else "",
+            "clip_gradients: 1.5" if number % 5 in (1, 3) else "",
+            f"average_loss: {1 + number % 3}",
+            "test_compute_loss: true" if number % 3 == 2 else "",
+        ]
+        return f"""
+            net: "train_val.prototxt" {POLICIES[number % 7]} {TYPES[number % 3]} {" ".join(extras)}
+            max_iter: {ITERATIONS} display: 5 snapshot: {HALF} snapshot_prefix: "{prefix}" solver_mode: CPU
+            test_iter: {TESTED // TEST_BATCH} test_interval: 10
+        """
+
+    def write(self, folder: Path) -> None:
+        """Write the net and its data."""
+        (folder / "train_val.prototxt").write_text(self.net)
+        for name, count in (("train", TRAINED), ("test", TESTED)):
+            labels = self._rng.integers(0, CLASSES, count)
+            if self.is_lmdb:
+                self._write_database(folder / f"{name}_lmdb", labels)
+            else:
+                # A class is a colour, so that there is something to learn.
+                data = self._rng.standard_normal((count, *SHAPE)).astype(np.float32)
+                data[np.arange(count), labels % 3] += 0.5 + labels[:, None, None] / CLASSES
+                with h5py.File(folder / f"{name}.h5", "w") as file:
+                    file["data"], file["label"] = data, labels.astype(np.float32)
+                (folder / f"{name}.txt").write_text(f"{name}.h5\n")
+
+    def _write_database(self, path: Path, labels: np.ndarray) -> None:
+        datum_type = messages.CLASSES["Datum"]
+        with new_database(path) as put:
+            for index, label in enumerate(labels):
+                pixels = self._rng.integers(0, 200, SHAPE, np.uint8)
+                pixels[label % 3] += np.uint8(30 + 5 * label)
+                channels, height, width = SHAPE
+                datum = datum_type(channels=channels, height=height, width=width, label=int(label))
+                datum.data = pixels.tobytes()
+                put(f"{index:05d}".encode(), datum)
+
+    def _net(self) -> str:
+        number = self.number
+        self._add_data()
+        top = self._add_convolution("conv1", "data", 8, kernel=3, stride=1 + number % 2)
+        top = self._add("relu1", "ReLU", top, "", top)
+        pool = ("MAX", "AVE")[number % 4 == 3]
+        top = self._add("pool1", "Pooling", top, f"pooling_param {{ pool: {pool} kernel_size: 3 stride: 2 }}")
+        blocks = [BLOCKS[(number + offset) % len(BLOCKS)] for offset in (0, 3)]
+        for index, block in enumerate(blocks, 2):
+            top = getattr(self, f"_add_{block}")(f"{block}{index}", top)
+        top = self._add_convolution("CAM_conv", top, 10, kernel=3)
+        top = self._add("CAM_relu", "ReLU", top, "", top)
+        pool = ("AVE", "MAX")[number % 2]
+        top = self._add("gap", "Pooling", top, f"pooling_param {{ pool: {pool} global_pooling: true }}")
+        options = f"inner_product_param {{ num_output: {CLASSES} {self._filler('xavier')} }}"
+        top = self._add("fc", "InnerProduct", top, self._param() + self._param(bias=True) + options)
+        ignored = f"ignore_label: {CLASSES - 1}" if number % 3 == 1 else ""
+        normalization = ("", "normalization: BATCH_SIZE", "normalization: FULL")[number % 3]
+        self._add("loss", "SoftmaxWithLoss", (top, "label"), f"loss_param {{ {ignored} {normalization} }}")
+        options = f"accuracy_param {{ {ignored} top_k: {1 + number % 2} }} include {{ phase: TEST }}"
+        self._add("accuracy", "Accuracy", (top, "label"), options)
+        return f'name: "case{number}"\n' + "\n".join(self._layers)
+
+    def _add_data(self) -> None:
+        for phase, name, batch in (("TRAIN", "train", BATCH), ("TEST", "test", TEST_BATCH)):
+            if self.is_lmdb:
+                kind = "Data"
+                options = f'data_param {{ source: "{name}_lmdb" batch_size: {batch} backend: LMDB }}'
+                options += " transform_param { scale: 0.02 mean_value: 90 mean_value: 100 mean_value: 110 }"
+            else:
+                kind = "HDF5Data"
+                options = f'hdf5_data_param {{ source: "{name}.txt" batch_size: {batch} }}'
+            self._layers.append(
+                f'layer {{ name: "data" type: "{kind}" top: "data" top: "label"'
+                f" include {{ phase: {phase} }} {options} }}"
+            )
+
+    def _add(self, name: str, kind: str, bottoms, options: str = "", top: str = "") -> str:
+        bottoms = (bottoms,) if isinstance(bottoms, str) else bottoms
+        wiring = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
+        self._layers.append(
+            f'layer {{ name: "{name}" type: "{kind}" {wiring} top: "{top or name}" {options} }}'
         )
-        return inputs + self.layers
+        return top or name
 
-    def network(self, phase="TRAIN"):
-        return network_of(text_format.Parse(self.text(), messages.NetParameter()), "net.prototxt", phase)
+    def _add_convolution(
+        self,
+        name: str,
+        bottom: str,
+        units: int,
+        kernel: int,
+        stride: int = 1,
+        group: int = 1,
+        bias: bool = True,
+    ) -> str:
+        options = (
+            f"num_output: {units} kernel_size: {kernel} pad: {kernel // 2} stride: {stride} group: {group}"
+        )
+        params = self._param() + (self._param(bias=True) if bias else "")
+        options += f" bias_term: {str(bias).lower()} {self._filler('msra')}"
+        return self._add(name, "Convolution", bottom, f"{params} convolution_param {{ {options} }}")
 
-    def weights(self):
-        network = self.network()
-        weights = fill_weights(network, infer_shapes(network))
-        random = np.random.RandomState(len(self.layers))
-        for name, arrays in weights.items():
-            for index, array in enumerate(arrays):
-                given = self.arrays.get(f"{name}[{index}]")
-                drawn = random.randn(*array.shape) / np.sqrt(array[:1].size)
-                array[...] = drawn if given is None else given
-        return weights
+    def _add_lrn(self, name: str, bottom: str) -> str:
+        return self._add(name, "LRN", bottom, "lrn_param { local_size: 3 alpha: 0.5 beta: 0.75 }")
 
-    def found(self):
-        """The outputs, the parameters and the gradients of the last pass, as ours are."""
-        parameters = training_parameters(self.weights())
-        net = TrainingNet(self.network(), {}, parameters)
-        for step in range(self.passes):
-            for tensor in parameters.values():
-                tensor.grad = None
-            outputs = net.forward(self.inputs, step)
-            net.backward(outputs)
-        found = dict(outputs.blobs)
-        for name, arrays in net.weights().items():
-            for index, array in enumerate(arrays):
-                found[f"{name}[{index}]"] = array
-                gradient = parameters[name, index].grad
-                found[f"diff of {name}[{index}]"] = (
-                    np.zeros_like(array) if gradient is None else gradient.numpy().reshape(array.shape)
-                )
-        return found
+    def _add_within(self, name: str, bottom: str) -> str:
+        options = "lrn_param { local_size: 3 alpha: 0.3 beta: 0.75 norm_region: WITHIN_CHANNEL }"
+        return self._add(name, "LRN", bottom, options)
 
+    def _add_batchnorm(self, name: str, bottom: str) -> str:
+        # Without a bias: one in front of BatchNorm has a gradient of nothing but rounding errors.
+        top = self._add_convolution(f"{name}_conv", bottom, 8, kernel=3, bias=False)
+        top = self._add(name, "BatchNorm", top, "batch_norm_param { moving_average_fraction: 0.9 }")
+        top = self._add(f"{name}_scale", "Scale", top, "scale_param { bias_term: true }")
+        return self._add(f"{name}_relu", "ReLU", top, "relu_param { negative_slope: 0.1 }", top)
 
-def found_by_caffe(real_caffe, cases):
-    """What `Case.found` gives, from real Caffe."""
-    for number, case in enumerate(cases):
-        path = real_caffe.folder / f"{number:03}.prototxt"
-        path.write_text(case.text())
-        weights = {f"{name}[{i}]": a for name, arrays in case.weights().items() for i, a in enumerate(arrays)}
-        np.savez(f"{path}.npz", passes=case.passes, **case.inputs, **weights)
-    (real_caffe.folder / "run.py").write_text(SCRIPT)
-    real_caffe.run("env", "GLOG_minloglevel=2", "python3", "run.py", blas="Haswell")
-    results = []
-    for number in range(len(cases)):
-        with np.load(real_caffe.folder / f"{number:03}.prototxt.found.npz") as found:
-            results.append(dict(found))
-    return results
+    def _add_prelu(self, name: str, bottom: str) -> str:
+        top = self._add_convolution(f"{name}_conv", bottom, 8, kernel=3)
+        return self._add(name, "PReLU", top)
 
+    def _add_elu(self, name: str, bottom: str) -> str:
+        top = self._add_convolution(f"{name}_conv", bottom, 8, kernel=1)
+        return self._add(name, "ELU", top, "elu_param { alpha: 0.5 }")
 
-def assert_equal_caffes(real_caffe, cases, bound=1e-6):
-    """Every array within `bound`, relative to its largest value."""
-    failures = []
-    for case, expected in zip(cases, found_by_caffe(real_caffe, cases)):
-        found = case.found()
-        assert found.keys() == expected.keys(), case.layers
-        for name, array in expected.items():
-            assert found[name].shape == array.shape, (name, case.layers)
-            error = np.abs(found[name] - array).max() / max(np.abs(array).max(), 1e-30)
-            if not error <= bound and not np.array_equal(found[name], array, equal_nan=True):
-                failures.append((float(error), name, case.layers, array.ravel()[:4].tolist()))
-    assert not failures, failures[:9]
+    def _add_concat(self, name: str, bottom: str) -> str:
+        branches = [self._add_convolution(f"{name}_{kernel}", bottom, 6, kernel=kernel) for kernel in (1, 3)]
+        return self._add(name, "Concat", branches)
+
+    def _add_eltwise(self, name: str, bottom: str) -> str:
+        branches = [self._add_convolution(f"{name}_{kernel}", bottom, 8, kernel=kernel) for kernel in (1, 3)]
+        operation = ("SUM coeff: 1 coeff: 0.5", "MAX", "PROD")[self.number % 3]
+        return self._add(name, "Eltwise", branches, f"eltwise_param {{ operation: {operation} }}")
+
+    def _add_group(self, name: str, bottom: str) -> str:
+        top = self._add_convolution(f"{name}_conv", bottom, 8, kernel=1)
+        top = self._add_convolution(name, top, 8, kernel=3, group=2)
+        return self._add(f"{name}_relu", "ReLU", top, "", top)
+
+    def _param(self, bias: bool = False) -> str:
+        # Every layer in turn: as usual, the other way round, frozen, without a word.
+        self._mults += not bias
+        kind = (self._mults + self.number) % 4
+        lr_mult, decay_mult = ((1, 1), (2, 2), (0, 1), (1, 0))[kind]
+        if bias:
+            lr_mult, decay_mult = 2 * lr_mult, 0
+        return "" if kind == 3 else f"param {{ lr_mult: {lr_mult} decay_mult: {decay_mult} }} "
+
+    def _filler(self, kind: str) -> str:
+        return f'weight_filler {{ type: "{kind}" }} bias_filler {{ type: "constant" value: 0.1 }}'
