@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from camcaffe.caffe.caffemodel import read_caffemodel
 from camcaffe.caffe.messages import BlobProto
 from camcaffe.caffe.network import read_network
-from camcaffe.caffe.prototxt import read_prototxt, read_solver
+from camcaffe.caffe.prototxt import net_to_text, read_prototxt, read_solver
 from camcaffe.caffe.shapes import infer_shapes
 from camcaffe.caffe.weights import read_weights
 from camcaffe.models.fine_tuning import solver_settings
@@ -324,3 +325,46 @@ def test_real_caffe_loads_and_trains_what_is_written(camcaffe, reference, images
     assert (folder / "snapshot_iter_2.caffemodel").is_file()
     trained = read_caffemodel(folder / "snapshot_iter_2.caffemodel")
     assert not np.array_equal(trained["conv1"][0], original["conv1"][0])
+
+
+LOAD_GOOGLENET = """
+import hashlib, json
+import caffe
+net = caffe.Net("deploy.prototxt", "start.caffemodel", caffe.TEST)
+found = {name: [hashlib.sha256(blob.data.tobytes()).hexdigest() for blob in blobs]
+         for name, blobs in net.params.items()}
+types = []
+for phase in (caffe.TRAIN, caffe.TEST):
+    net = caffe.Net("inputs.prototxt", "start.caffemodel", phase)
+    types.append([layer.type for layer in net.layers])
+json.dump([found, types], open("found.json", "w"))
+"""
+
+
+@pytest.mark.caffe_root
+@pytest.mark.parametrize("parent", ["deploy_googlenet", "train_val_googlenet"])
+def test_real_caffe_loads_googlenet_cam(camcaffe, real_caffe, tmp_path, parent):
+    from camcaffe.caffe.net import Net
+
+    folder = real_caffe.folder
+    weights = tmp_path / "googlenet.caffemodel"
+    Net(MODELS / "deploy_googlenet.prototxt", seed=1).save(weights)
+    options = ["--cut-after", "inception_4e/output", "--group", 2, "--weights", weights, "-o", folder]
+    result = camcaffe("net", "gapify", MODELS / f"{parent}.prototxt", *options)
+    assert result.exit_code == 0, result.output
+
+    net = read_prototxt(folder / "train_val.prototxt")
+    del net.layer[:2]  # the LMDBs; two images stand in for them
+    net.input.extend(["data", "label"])
+    net.input_shape.add(dim=[2, 3, 224, 224])
+    net.input_shape.add(dim=[2])
+    (folder / "inputs.prototxt").write_text(net_to_text(net))
+    (folder / "load.py").write_text(LOAD_GOOGLENET)
+    real_caffe.run("env", "GLOG_minloglevel=2", "OMP_NUM_THREADS=1", "python3", "load.py")
+    found, (train, test) = json.loads((folder / "found.json").read_text())
+    original = read_caffemodel(weights)
+    assert found.keys() - original.keys() == {"CAM_conv", "CAM_fc"}
+    for name in found.keys() & original.keys():
+        assert found[name] == [hashlib.sha256(blob.tobytes()).hexdigest() for blob in original[name]]
+    assert train.count("SoftmaxWithLoss") == test.count("SoftmaxWithLoss") == 1
+    assert (train.count("Accuracy"), test.count("Accuracy")) == (0, 2)
