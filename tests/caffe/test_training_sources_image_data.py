@@ -78,6 +78,19 @@ def test_root_folder_stands_before_the_name_as_it_is(tmp_path):
     assert source('root_folder: "image "').batch(0)[1].tolist() == [3] * 4
 
 
+def test_what_a_jpeg_lacks_is_gray(tmp_path):
+    cv2.imwrite("scene.jpg", cv2.GaussianBlur(pictures(1, 64, 80)[0], (0, 0), 3))
+    whole = (tmp_path / "scene.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) - len(whole) // 4])
+    (tmp_path / "list.txt").write_text("cut.jpg 0")
+    data, _ = source().batch(0)
+    np.testing.assert_array_equal(data[0], cv2.imread("cut.jpg").transpose(2, 0, 1))
+    assert (data[0, :, -1, -1] == 128).all()
+    (tmp_path / "cut.jpg").write_bytes(whole[:100])
+    with pytest.raises(CamcaffeError, match=r"^cut\.jpg: not a picture that can be read"):
+        source()
+
+
 def test_names_of_any_bytes(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"caf\xe9 1.png 3\r\n")
     assert read_image_list("list.txt") == [("caf\udce9 1.png", 3)]

@@ -5,6 +5,7 @@ import h5py
 import numpy as np
 import pytest
 from data_layers import data_layers, encoded, pictures, raw, write_database, write_mean
+from PIL import Image
 
 from camcaffe.caffe.training.sources import open_source
 
@@ -92,6 +93,12 @@ def test_image_data(real_caffe, monkeypatch, phase, crop):
         name = f"scene {i}.{('png', 'jpg', 'bmp')[i]}"
         cv2.imwrite(str(folder / "images" / name), cv2.GaussianBlur(image, (0, 0), 2))
         lines.append(f"{name} {i - 1}\n")
+    whole = (folder / "images" / "scene 1.jpg").read_bytes()
+    (folder / "images" / "cut.jpg").write_bytes(whole[:-50])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pictures(1, 21, 30)[0]).save(folder / "images" / "turned.jpg", exif=turned.tobytes())
+    lines += ["cut.jpg 7\n", "turned.jpg 8\n"]
     (folder / "list.txt").write_text("".join(lines))
     (folder / "with_folder.txt").write_text("".join(f"images/{line}" for line in lines).rstrip("\n"))
 

@@ -39,7 +39,7 @@ def read_image_list(path: files.PathLike) -> list[tuple[str, int]]:
 
 
 def decode_picture(data: bytes, source: files.PathLike, flags: int) -> np.ndarray:
-    """Decode a picture as Caffe does, with OpenCV.
+    """Decode a picture as Caffe does, with OpenCV; what a JPEG that is cut short lacks becomes gray.
 
     Args:
         data: the file's bytes.
@@ -54,6 +54,10 @@ def decode_picture(data: bytes, source: files.PathLike, flags: int) -> np.ndarra
     """
     import cv2
 
+    if data.startswith(b"\xff\xd8"):
+        # OpenCV ends a JPEG that is cut short where it reads a file, and leaves the rest undefined where it
+        # reads memory.
+        data += b"\xff\xd9"
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -74,8 +78,8 @@ class ListedImages:
     """The images that an ImageData layer's list names, read as Caffe reads them.
 
     Pixels are BGR or gray, resized bilinearly to new_height x new_width. As in Caffe, root_folder stands
-    right before each name, without a slash between them, pictures are turned as OpenCV turns them by their
-    EXIF tag, and what a JPEG that is cut short lacks is filled.
+    right before each name, without a slash between them, and pictures are turned as OpenCV turns them by
+    their EXIF tag.
 
     Args:
         layer: the ImageData layer.
