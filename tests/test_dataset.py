@@ -1,4 +1,5 @@
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -254,4 +255,13 @@ def test_nothing_is_left_of_an_interrupted_one(folder):
 
     with pytest.raises(KeyboardInterrupt):
         make_dataset(folder, "data", size=16, progress=interrupted)
+    assert [path.name for path in Path.cwd().iterdir()] == ["photos"]
+
+
+def test_databases_need_a_module(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(
+        CamcaffeError, match=r"^LMDB: its Python module cannot be imported; expected pip install"
+    ):
+        make_dataset(folder, "data", size=16, lmdb=True)
     assert [path.name for path in Path.cwd().iterdir()] == ["photos"]

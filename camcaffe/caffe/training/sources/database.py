@@ -21,9 +21,10 @@ from camcaffe.files import PathLike
 
 INSTALL = "pip install lmdb"
 
-# LMDB asks for a limit; the file is as large as what is in it. Both numbers are Caffe's.
+# LMDB asks for a limit; the file is as large as what is in it.
 _MOST_BYTES = 2**40
-_DATUMS_A_TRANSACTION = 1000
+# LMDB keeps what is not yet committed in memory.
+_DATUMS_A_TRANSACTION = 100
 
 _EXPECTED = "a folder with Caffe's LMDB, data.mdb"
 
