@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from training_cases import Case, assert_equal_caffes
+from train_phase_cases import Case, assert_equal_caffes
 
 pytestmark = [pytest.mark.torch]
 
@@ -15,7 +15,8 @@ def scores_text(shape):
 
 
 def loss_text(options="", tops='top: "loss"', bottom="x", name="loss"):
-    return f'layer {{ name: "{name}" type: "SoftmaxWithLoss" bottom: "{bottom}" bottom: "label" {tops} {options} }}\n'
+    wires = f'bottom: "{bottom}" bottom: "label" {tops}'
+    return f'layer {{ name: "{name}" type: "SoftmaxWithLoss" {wires} {options} }}\n'
 
 
 def loss_case(options="", shape=(6, 4), axis=1, labels=None, **given):
@@ -45,9 +46,9 @@ LOSSES = [
     ),
     loss_case("loss_weight: 0.3"),
     loss_case("loss_weight: 0"),
-    loss_case(f"loss_param {{ ignore_label: 255 }}", labels=[0, 255, 1, 255, 3, 3]),
-    loss_case(f"loss_param {{ ignore_label: -1 }}", labels=[-1] * 6),
-    loss_case(f"loss_param {{ ignore_label: 0 normalization: NONE }}", labels=[0] * 6),
+    loss_case("loss_param { ignore_label: 255 }", labels=[0, 255, 1, 255, 3, 3]),
+    loss_case("loss_param { ignore_label: -1 }", labels=[-1] * 6),
+    loss_case("loss_param { ignore_label: 0 normalization: NONE }", labels=[0] * 6),
     loss_case(labels=[0.9, 1.1, 2.99, 3, 0, 0]),
     loss_case(shape=(2, 4, 3, 5), labels=RANDOM.randint(0, 4, (2, 1, 3, 5))),
     loss_case(arrays={"scores[0]": np.float32(RANDOM.randn(6, 4) * 100)}),
@@ -95,17 +96,17 @@ def test_accuracies_equal_caffes(real_caffe):
 
 
 def norm_case(options="", shape=(5, 3, 4, 6), passes=3, extra="", **given):
-    dims = " ".join(f"dim: {size}" for size in shape)
     text = (
         scores_text(shape)
-        + f'layer {{ name: "bn" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param {{ {options} }} {extra} }}\n'
+        + 'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" '
+        + f"batch_norm_param {{ {options} }} {extra} }}\n"
         + 'layer { name: "square" type: "Power" bottom: "y" top: "z" power_param { power: 2 shift: 0.7 } }\n'
         + 'layer { name: "by" type: "Eltwise" bottom: "z" bottom: "factor" top: "w" '
         + "eltwise_param { operation: PROD } }\n"
         + 'layer { name: "sum" type: "Reduction" bottom: "w" top: "loss" loss_weight: 1 }\n'
     )
     arrays = {"bn[0]": RANDOM.randn(shape[1]), "bn[1]": RANDOM.rand(shape[1]) + 0.5, "bn[2]": [2.5], **given}
-    return Case(text, {"factor": np.float32(RANDOM.randn(*shape))}, arrays, passes)
+    return Case(text, {"factor": np.float32(RANDOM.rand(*shape) + 0.5)}, arrays, passes)
 
 
 NORMS = [
@@ -121,7 +122,7 @@ NORMS = [
     norm_case("", (4, 3, 2, 5, 3)),
     norm_case("", (5, 3, 4, 6), 2, "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }"),
     norm_case("", (5, 3, 4, 6), 2, "phase: TEST"),
-    norm_case("", **{"scores[0]": RANDOM.randn(5, 3, 4, 6) * 3 + 100}),
+    norm_case("", **{"scores[0]": RANDOM.randn(5, 3, 4, 6) * 3 + 5}),
     norm_case("", **{"scores[0]": np.full((5, 3, 4, 6), 2.5)}),
 ]
 

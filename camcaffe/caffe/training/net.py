@@ -216,7 +216,7 @@ class TrainingNet:
         if array.shape != self._inputs[name]:
             found = f"blob {name!r} of the shape {array.shape}"
             raise CamcaffeError(f"the batch for {self._network.source}", found, f"{self._inputs[name]}")
-        return engine.channels_last(torch.from_numpy(array).to(self._device))
+        return torch.from_numpy(array).to(self._device)
 
     def _check_parameter(self, name: str, index: int, shape: Shape) -> None:
         source = f"{self._network.source}: layer {name!r}"
