@@ -242,7 +242,9 @@ class Solver:
     def _diverged(self, found: str) -> CamcaffeError:
         kept = f"; the last snapshot is {self.snapshots[-1]}" if self.snapshots else ""
         return CamcaffeError(
-            self.settings.source, f"{found} in iteration {self.iteration}{kept}", "a lower base_lr, perhaps"
+            self.settings.source,
+            f"{found} in iteration {self.iteration}{kept}",
+            "finite numbers: try a lower base_lr",
         )
 
     def _apply_update(self) -> None:

@@ -65,6 +65,7 @@ def learnable_parameters(
     ]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def clip_gradients(
     solver: messages.SolverParameter, learnables: Sequence[Learnable]
 ) -> tuple[np.float32, np.float32] | None:
@@ -105,6 +106,7 @@ class Updates:
         self._value, count = TYPES[solver.type]
         self.history = [torch.zeros_like(one.tensor.detach()) for _ in range(count) for one in learnables]
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows, the next loss tells
     def apply(self, rate: np.float32, iteration: int) -> None:
         """Update all parameters by their gradients, and forget these.
 
