@@ -18,6 +18,7 @@ COMMANDS = {
     "bbox": ("bbox", "Boxes of a heat map."),
     "net": ("net", "Look at Caffe nets and change them."),
     "models": ("models", "The networks: list them, bring their weights, write their prototxts."),
+    "digits": ("digits", "Scenes of handwritten digits with their boxes, to try everything on."),
     "dataset": ("dataset", "A folder of pictures as lists, LMDBs and mean for training."),
     "train": ("train", "Train a net as Caffe does."),
     "evaluate": ("evaluate", "Classification and localization errors, as the ILSVRC devkit computes them."),
