@@ -349,7 +349,7 @@ def test_real_caffe_loads_googlenet_cam(camcaffe, real_caffe, tmp_path, parent):
     folder = real_caffe.folder
     weights = tmp_path / "googlenet.caffemodel"
     Net(MODELS / "deploy_googlenet.prototxt", seed=1).save(weights)
-    options = ["--cut-after", "inception_4e/output", "--group", 2, "--weights", weights, "-o", folder]
+    options = ["--cut-after", "inception_4e/output", "--weights", weights, "-o", folder]
     result = camcaffe("net", "gapify", MODELS / f"{parent}.prototxt", *options)
     assert result.exit_code == 0, result.output
 

@@ -84,7 +84,7 @@ def gapify(
     *,
     pool: str = "AVE",
     classes: int | None = None,
-    group: int = 1,
+    group: int = 2,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Gapified:
     """Cut a classification net after a layer and give it a CAM head.
@@ -101,7 +101,7 @@ def gapify(
         units: channels of CAM_conv.
         pool: "AVE" (GAP) or "MAX" (GMP).
         classes: what CAM_fc tells apart; None: as many as the parent does.
-        group: groups of CAM_conv.
+        group: groups of CAM_conv; the published networks have two, the paper mentions none (1).
         input_shapes: the shape of the images' blob, by its name and batch axis included, where it is to be
             another than the prototxt tells, or the prototxt tells none; crops of a data layer are taken for
             color.
@@ -127,6 +127,9 @@ def gapify(
         raise CamcaffeError(parent, f"its input {image_blob!r} has the shape {shape}", "four axes: images")
     trunk = _upgraded(_deploy_net(network, image_blob, shape, deployed), parent)
     channels, height, width = _map_shape(trunk, cut_after, blob)
+    if channels % group or units % group:
+        found = f"{channels} channels behind layer {cut_after!r}, and {units} units, in {group} groups"
+        raise CamcaffeError(parent, found, "multiples of the groups, or 1 group")
 
     cam = cam_layers(blob, (height, width), bias=BIAS, units=units, group=group, pool=pool)
     cam.append(_cam_fc(classifier, classes))

@@ -34,7 +34,7 @@ def std_lines():
 
 @pytest.mark.parametrize(("pool", "model"), [("AVE", "googlenetCAM"), ("MAX", "googlenetGMP")])
 def test_googlenet_becomes_googlenet_cam(tmp_path, pool, model):
-    net = gapify(MODELS / "deploy_googlenet.prototxt", "inception_4e/output", 1024, pool=pool, group=2)
+    net = gapify(MODELS / "deploy_googlenet.prototxt", "inception_4e/output", 1024, pool=pool)
     assert difference(net.deploy, MODELS / f"deploy_{model}.prototxt", tmp_path) == [
         "net: force_backward: not set | True"
     ]
@@ -46,13 +46,13 @@ def test_googlenet_becomes_googlenet_cam(tmp_path, pool, model):
 
 
 def test_googlenet_becomes_the_published_places_net(tmp_path, reference):
-    net = gapify(MODELS / "deploy_googlenet.prototxt", "inception_4e/output", group=2, classes=205)
+    net = gapify(MODELS / "deploy_googlenet.prototxt", "inception_4e/output", classes=205)
     original = reference / "cam_repo" / "deploy_googlenetCAM_places205.prototxt"
     assert difference(net.deploy, original, tmp_path) == ["net: force_backward: not set | True"]
 
 
 def test_googlenets_training_becomes_the_published_one(tmp_path, reference):
-    net = gapify(MODELS / "train_val_googlenet.prototxt", "inception_4e/output", group=2)
+    net = gapify(MODELS / "train_val_googlenet.prototxt", "inception_4e/output")
     original = reference / "cam_repo" / "train_val_googlenetCAM.prototxt"
     authors = "/data/vision/scratch/torralba/khosla/deep_train/imagenet_iter"
     assert difference(net.train_val(), original, tmp_path) == [
@@ -66,13 +66,13 @@ def test_googlenets_training_becomes_the_published_one(tmp_path, reference):
 
 
 def test_googlenets_training_makes_the_deploy_net_too(tmp_path):
-    net = gapify(MODELS / "train_val_googlenet.prototxt", "inception_4e/output", group=2)
+    net = gapify(MODELS / "train_val_googlenet.prototxt", "inception_4e/output")
     ours = MODELS / "deploy_googlenetCAM.prototxt"
     assert difference(net.deploy, ours, tmp_path) == ["net: force_backward: not set | True", *std_lines()]
 
 
 def test_vgg_becomes_vgg_cam(tmp_path, reference):
-    net = gapify(MODELS / "deploy_vgg16.prototxt", "conv5_3", 1024, group=2)
+    net = gapify(MODELS / "deploy_vgg16.prototxt", "conv5_3", 1024)
     assert difference(net.deploy, reference / "cam_repo" / "deploy_vgg16CAM.prototxt", tmp_path) == [
         *(f"layer {name!r}: param: not set | {RATES}" for name in VGG_TRUNK),
         "layer 'CAM_conv': convolution_param: bias_filler: value: 1.0 | 0.0",
@@ -84,7 +84,7 @@ def test_vgg_becomes_vgg_cam(tmp_path, reference):
 
 
 def test_alexnet_becomes_alexnet_gap(tmp_path):
-    net = gapify(MODELS / "train_val_caffenet.prototxt", "conv5")
+    net = gapify(MODELS / "train_val_caffenet.prototxt", "conv5", group=1)
     name = "net: name: 'CaffeNet' | 'CaffeNetCAM'"
     assert difference(net.deploy, MODELS / "deploy_caffeNetCAM.prototxt", tmp_path) == [name]
     assert difference(net.train_val(), MODELS / "train_val_caffeNetCAM.prototxt", tmp_path) == [
@@ -159,7 +159,7 @@ layer { name: "prob" type: "Softmax" bottom: "scores" top: "prob" }
 
 
 def test_a_cut_in_a_branch_leaves_out_the_others(tmp_path):
-    net = gapify(write(tmp_path, BRANCHES), "left", 2)
+    net = gapify(write(tmp_path, BRANCHES), "left", 2, group=1)
     assert [layer.name for layer in net.trunk.layers] == ["stem", "left"]
     assert net.map_shape == (3, 10, 8)
     assert (net.image_blob, net.input_shape) == ("image", (1, 3, 12, 10))
@@ -168,20 +168,20 @@ def test_a_cut_in_a_branch_leaves_out_the_others(tmp_path):
 
 
 def test_dropout_behind_the_cut_is_dropped_and_the_relu_is_not(tmp_path):
-    net = gapify(write(tmp_path, BRANCHES), "both", 2)
+    net = gapify(write(tmp_path, BRANCHES), "both", 2, group=1)
     assert [layer.name for layer in net.trunk.layers] == ["stem", "left", "right", "both", "relu"]
-    net = gapify(tmp_path / "parent.prototxt", "drop", 2)
+    net = gapify(tmp_path / "parent.prototxt", "drop", 2, group=1)
     assert [layer.name for layer in net.trunk.layers][-2:] == ["drop", "relu"]
 
 
 def test_cam_fc_is_filled_as_the_classifier(tmp_path):
-    fc = gapify(write(tmp_path, BRANCHES), "both", 2).deploy.layer[-2].inner_product_param
+    fc = gapify(write(tmp_path, BRANCHES), "both", 2, group=1).deploy.layer[-2].inner_product_param
     assert (fc.num_output, fc.weight_filler.type, fc.bias_filler.type) == (9, "msra", "constant")
 
 
 def test_few_classes_have_no_top_5(tmp_path):
     def accuracies(**options):
-        net = gapify(write(tmp_path, BRANCHES), "both", 2, **options)
+        net = gapify(write(tmp_path, BRANCHES), "both", 2, group=1, **options)
         return [layer.name for layer in net.added if layer.type == "Accuracy"]
 
     assert accuracies() == accuracies(classes=5) == ["accuracy", "accuracy_top5"]
@@ -289,13 +289,13 @@ def test_refused(tmp_path, case):
 
 
 def test_groups_that_do_not_divide(tmp_path):
-    with pytest.raises(CamcaffeError, match="layer 'CAM_conv' of type Convolution: 7 channels to 4 outputs"):
-        gapify(write(tmp_path, BRANCHES), "both", 4, group=2)
+    with pytest.raises(CamcaffeError, match="7 channels behind layer 'both', and 4 units, in 2 groups"):
+        gapify(write(tmp_path, BRANCHES), "both", 4)
 
 
 def test_a_net_that_has_a_head_gets_another(tmp_path):
-    first = gapify(write(tmp_path, BRANCHES), "both", 2)
-    again = gapify(write(tmp_path, net_to_text(first.deploy)), "relu", 2)
+    first = gapify(write(tmp_path, BRANCHES), "both", 2, group=1)
+    again = gapify(write(tmp_path, net_to_text(first.deploy)), "relu", 2, group=1)
     assert again.deploy == first.deploy
     with pytest.raises(CamcaffeError, match="have the name 'CAM_conv'"):
-        gapify(tmp_path / "parent.prototxt", "CAM_conv", 2)
+        gapify(tmp_path / "parent.prototxt", "CAM_conv", 2, group=1)

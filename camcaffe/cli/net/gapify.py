@@ -23,8 +23,8 @@ _COUNT = click.IntRange(1, 2**31 - 1)
 @click.option("--pool", type=click.Choice(["ave", "max"]), default="ave", show_default=True,
               help="ave: GAP. max: GMP.")  # fmt: skip
 @click.option("--classes", type=_COUNT, help="Default: as the data, or else as the net.")
-@click.option("--group", type=_COUNT, default=1, show_default=True,
-              help="Its groups; the published VGG16-CAM and GoogLeNet-CAM have 2.")  # fmt: skip
+@click.option("--group", type=_COUNT, default=2, show_default=True,
+              help="Its groups: 2 as published, 1 as in the paper's text.")  # fmt: skip
 @click.option("--weights", type=click.Path(), help="The net's weights: kept layers start from them.")
 @click.option("-o", "--output", required=True, metavar="DIR", type=click.Path(), help="Where to write.")
 @click.option("--data", metavar="DIR", type=click.Path(), help="Train on what `camcaffe dataset` made there.")
@@ -67,7 +67,7 @@ def command(
 
     \b
     Examples:
-      camcaffe net gapify googlenet --cut-after inception_4e/output --group 2 -o googlenetCAM
+      camcaffe net gapify googlenet --cut-after inception_4e/output -o googlenetCAM
       camcaffe net gapify deploy_squeezenet_v1.0.prototxt --cut-after fire9/concat --units 512 \\
           --weights squeezenet_v1.0.caffemodel --data birds --max-iter 2000 --batch 16 -o birdsCAM
     """
