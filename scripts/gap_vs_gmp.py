@@ -102,12 +102,11 @@ def run(output: Path, pool: str, seed: int, iterations: int, scenes: int) -> dic
 def judge(prototxt: Path, weights: Path, scenes: int) -> dict[str, np.ndarray]:
     """Which test scenes a trained net gets wrong: measure -> (N,) bool."""
     from camcaffe.backprop import merge_gradients
-    from camcaffe.boxes import AUTHORS_THRESHOLDS, dt_boxes, largest_component_box, xywh_to_corners
+    from camcaffe.boxes import xywh_to_corners
     from camcaffe.digits import compose
     from camcaffe.heatmap import heatmaps
     from camcaffe.ilsvrc import overlap
     from camcaffe.loading import load, load_backprop
-    from camcaffe.model import through_jpeg
     from camcaffe.models import MODELS
     from camcaffe.ten_crop import prepare_image
 
@@ -128,15 +127,27 @@ def judge(prototxt: Path, weights: Path, scenes: int) -> dict[str, np.ndarray]:
         true = xywh_to_corners(scene.box) - (0, 0, 1, 1)  # the last pixels count as inside
         for kind, merged in enumerate(maps):
             for rank, gray in enumerate(heatmaps(merged, scene.mask.shape)):
-                gray = through_jpeg(gray)
-                boxes = np.array([dt_boxes(gray, AUTHORS_THRESHOLDS)[0], largest_component_box(gray)])
-                overlaps[index, kind, rank:] = overlap(xywh_to_corners(boxes), true)
+                overlaps[index, kind, rank:] = overlap(xywh_to_corners(_boxes(gray)), true)
     wrong = {"classification": class_wrong}
     for title, rank, other in (("localization", 0, class_wrong), ("box of the true class", 1, False)):
         for place in np.ndindex(len(MAPS), len(RULES)):
             name = f"{title}, {MAPS[place[0]]}, {RULES[place[1]]}"
             wrong[name] = other | (overlaps[:, place[0], rank, place[1]] < IOU)
     return wrong
+
+
+def _boxes(heatmap: np.ndarray) -> np.ndarray:
+    """The box of a heat map by each of the rules, xywh; the whole picture where there is none."""
+    from camcaffe.boxes import AUTHORS_THRESHOLDS, dt_boxes, largest_component_box
+    from camcaffe.model import through_jpeg
+
+    gray = through_jpeg(heatmap)
+    height, width = gray.shape
+    boxes = np.array([[0, 0, width, height]] * len(RULES))
+    boxes[0] = next(iter(dt_boxes(gray, AUTHORS_THRESHOLDS)), boxes[0])
+    if gray.any():  # a map without evidence for its class is black
+        boxes[1] = largest_component_box(gray)
+    return boxes
 
 
 def summarize(wrong: Mapping[str, Sequence[np.ndarray]], seed: int = 0) -> Rates:

@@ -44,6 +44,10 @@ def test_trainings_that_differ_widen_the_interval(script):
     assert found.interval["MAX"][1] > 0.45
 
 
+def test_a_black_map_gets_the_whole_picture(script):
+    assert script["_boxes"](np.zeros((40, 60), np.uint8)).tolist() == [[0, 0, 60, 40]] * 2
+
+
 @pytest.mark.torch
 def test_trains_judges_and_goes_on(script, monkeypatch, capsys, tmp_path):
     from camcaffe.digits import compose
