@@ -285,7 +285,7 @@ REFUSED = {
 def test_refused(tmp_path, case):
     text, layer, message = REFUSED[case]
     with pytest.raises(CamcaffeError, match=f"parent.prototxt: .*{message}"):
-        gapify(write(tmp_path, text), layer, 4)
+        gapify(write(tmp_path, text), layer, 4, group=1)
 
 
 def test_groups_that_do_not_divide(tmp_path):
