@@ -150,11 +150,36 @@ def batch_norm(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:
         mean, variance, factor = (param.detach() for param in params)
         factor = torch.where(factor == 0, factor, 1 / factor)
         mean, variance = mean * factor, variance * factor
-    else:
+        return [(x - _along(mean, x, 1)) / _along((variance + options.eps).sqrt(), x, 1)]
+    return [normalized_by_batch(x, options.eps)[0]]
+
+
+def normalized_by_batch(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Each channel less its mean, by its standard deviation; its mean; its variance (without eps)."""
+    return _BatchNormalized.apply(x, eps)
+
+
+class _BatchNormalized(torch.autograd.Function):
+    # In Caffe's own steps: a fused one rounds otherwise, and a ReLU behind it cuts other values off.
+
+    @staticmethod
+    def forward(ctx, x: Tensor, eps: float):
         others = [axis for axis in range(x.dim()) if axis != 1]
         mean = x.mean(others)
-        variance = (x - _along(mean, x, 1)).square().mean(others)
-    return [(x - _along(mean, x, 1)) / _along((variance + options.eps).sqrt(), x, 1)]
+        result = x - _along(mean, x, 1)
+        variance = result.square().mean(others)
+        deviation = _along((variance + eps).sqrt(), x, 1)
+        result /= deviation
+        ctx.save_for_backward(result, deviation)
+        ctx.mark_non_differentiable(mean, variance)
+        return result, mean, variance
+
+    @staticmethod
+    def backward(ctx, diff: Tensor, *_):
+        result, deviation = ctx.saved_tensors
+        others = [axis for axis in range(diff.dim()) if axis != 1]
+        means = diff.mean(others, keepdim=True), (diff * result).mean(others, keepdim=True)
+        return (diff - means[0] - result * means[1]) / deviation, None
 
 
 def mvn(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:

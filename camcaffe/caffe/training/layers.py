@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from camcaffe.caffe import messages
-from camcaffe.caffe.engines.torch_layers import Tensors
+from camcaffe.caffe.engines.torch_layers import Tensors, normalized_by_batch
 from camcaffe.caffe.network import Layer
 from camcaffe.errors import CamcaffeError
 
@@ -99,15 +98,11 @@ def batch_norm(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:
     """Normalization by the batch's own mean and variance, which Caffe's moving sums in `params` take up."""
     (x,) = bottoms
     options = layer.message.batch_norm_param
-    means, variances, factor = params
-    if x.numel() == x.shape[1]:  # a single value a channel is its own mean
-        mean, variance, top = x.detach().flatten(), torch.zeros_like(variances), x * 0
-    else:
-        # With the momentum 1, PyTorch leaves the batch's mean and its unbiased variance.
-        mean, variance = torch.zeros_like(means), torch.zeros_like(variances)
-        top = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=options.eps)
+    top, mean, variance = normalized_by_batch(x, options.eps)
+    count = x.numel() // x.shape[1]
+    unbiased = variance * (count / (count - 1)) if count > 1 else variance
     with torch.no_grad():
-        for total, value in ((means, mean), (variances, variance), (factor, 1.0)):
+        for total, value in zip(params, (mean, unbiased, 1.0)):
             total.mul_(options.moving_average_fraction).add_(value)
     return [top]
 
