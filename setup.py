@@ -37,7 +37,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["camcaffe", "camcaffe.*"]),
-    package_data={"camcaffe.models": ["*.txt"], "camcaffe.report": ["page.html", "page.css"]},
+    package_data={"camcaffe.models": ["*.txt", "digitsCAM/*"], "camcaffe.report": ["page.html", "page.css"]},
     python_requires=">=3.9",
     install_requires=[
         "numpy>=1.19.5",

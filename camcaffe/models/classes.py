@@ -11,6 +11,7 @@ from camcaffe.labels import read_labels
 CLASS_LISTS = {
     "imagenet": Path(__file__).with_name("classes_imagenet.txt"),
     "places205": Path(__file__).with_name("classes_places205.txt"),
+    "digits": Path(__file__).with_name("digitsCAM") / "classes_digits.txt",
 }
 
 
@@ -19,7 +20,8 @@ def class_labels(name: str) -> tuple[str, ...]:
 
     Returns:
         For "imagenet" 1000 labels such as `n01440764 tench, Tinca tinca`: the WNID, then words. For
-        "places205" 205 such as `/a/abbey`. They are the lines of the originals' category files.
+        "places205" 205 such as `/a/abbey`; these are the lines of the originals' category files. For "digits"
+        ten, `0` to `9`.
 
     Raises:
         CamcaffeError: there is no class list of this name.

@@ -38,6 +38,8 @@ def download(name: str, *, timeout: float = TIMEOUT, pause: float = 1.0) -> Mode
             a file cannot be written.
     """
     model = find_model(name)
+    if model.shipped:
+        return model_files(name)
     network = read_network(deploy_prototxt(name))
 
     def accept(path: Path) -> None:

@@ -23,6 +23,11 @@ def xavier(**std: float) -> dict:
     return {"type": "xavier", **std}
 
 
+def msra() -> dict:
+    """Normal random numbers around 0, scaled by the layer's inputs for the ReLU behind it."""
+    return {"type": "msra"}
+
+
 def constant(value: float) -> dict:
     """One number everywhere."""
     return {"type": "constant", "value": value}
@@ -40,6 +45,7 @@ def convolution(
     fill: Sequence[dict] = (),
     rates: Sequence[tuple] = RATES,
     top: str = "",
+    bias: bool = True,
 ) -> messages.LayerParameter:
     """A convolution with square kernels.
 
@@ -54,8 +60,11 @@ def convolution(
         fill: the fillers of weights and bias; what is left out is filled with zeros.
         rates: (lr_mult, decay_mult) of weights and bias; what is left out is (1, 1).
         top: the blob it writes.
+        bias: add a number to each channel.
     """
     options = {"num_output": num_output, "kernel_size": [kernel], **_fillers(fill)}
+    if not bias:
+        options["bias_term"] = False
     if stride > 1:
         options["stride"] = [stride]
     if pad:
@@ -68,6 +77,19 @@ def convolution(
 def rectified(name: str, layer: messages.LayerParameter) -> list[messages.LayerParameter]:
     """The layer with a ReLU called `name` on its top."""
     return [layer, relu(name, layer.top[0])]
+
+
+def normalized(name: str, layer: messages.LayerParameter) -> list[messages.LayerParameter]:
+    """The layer, its top normalized over each batch, then scaled and shifted by learned numbers a channel.
+
+    Args:
+        name: the two layers behind it are `NAME_bn` and `NAME_scale`.
+        layer: a convolution without bias.
+    """
+    top = layer.top[0]
+    norm = _layer("BatchNorm", f"{name}_bn", [top], top, batch_norm_param={"moving_average_fraction": 0.99})
+    scale = _layer("Scale", f"{name}_scale", [top], top, scale_param={"bias_term": True})
+    return [layer, norm, scale]
 
 
 def inner_product(
@@ -104,6 +126,11 @@ def global_pooling(name: str, bottom: str, pool: str = "AVE") -> messages.LayerP
 def lrn(name: str, bottom: str) -> messages.LayerParameter:
     """Local response normalization over five channels, with AlexNet's constants."""
     return _layer("LRN", name, [bottom], lrn_param={"local_size": 5, "alpha": 1e-4, "beta": 0.75})
+
+
+def power(name: str, blob: str, **options: float) -> messages.LayerParameter:
+    """(shift + scale * x) ** power, in place."""
+    return _layer("Power", name, [blob], blob, power_param=options)
 
 
 def relu(name: str, blob: str) -> messages.LayerParameter:

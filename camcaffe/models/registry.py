@@ -1,4 +1,4 @@
-"""The networks that camcaffe knows by name: those of the paper, their baselines, and SqueezeNet."""
+"""The networks that camcaffe knows by name: the paper's, their baselines, SqueezeNet, and its own."""
 
 from __future__ import annotations
 
@@ -77,16 +77,18 @@ class Model:
         name: what to call it.
         title: the network and the data it was trained on, in words.
         input_size: height and width of its input, in pixels; also the ten crops' size.
-        classes: its class list: "imagenet" or "places205".
+        classes: its class list: "imagenet", "places205" or "digits".
         weights: its caffemodel; without addresses where nobody published it.
         cam_blob: the blob whose channels make the class activation maps; "" for a net without global pooling.
         pool: how that blob is pooled: "average", "max", or "" for a net without global pooling.
         fc: the layer whose weights combine its channels; "" where each channel already is a class's map.
         paper: its name in the paper's tables 1 and 2; "" where it is not in them.
-        mean: the mean image that is subtracted from the input. The original scripts subtract the same one for
-            every network, those included that were trained on a mean pixel or on Places205; so does camcaffe.
+        mean: the mean image that is subtracted from the input, or a colour, as `read_mean` reads it. The
+            original scripts subtract the same image for every network, those included that were trained on a
+            mean pixel or on Places205; so does camcaffe.
         made_from: the model whose weights its own are made of by net surgery.
         layer_names: names of layers in the published weights -> names of the same layers here.
+        shipped: its weights come with the package.
     """
 
     name: str
@@ -98,9 +100,10 @@ class Model:
     pool: str = ""
     fc: str = ""
     paper: str = ""
-    mean: Published = ILSVRC_MEAN
+    mean: Published | str = ILSVRC_MEAN
     made_from: str = ""
     layer_names: Mapping[str, str] = field(default_factory=dict)
+    shipped: bool = False
 
     @property
     def deploy(self) -> str:
@@ -288,6 +291,16 @@ MODELS = {
             cam_blob="conv_final",
             pool="average",
             layer_names=_SQUEEZENET_NAMES,
+        ),
+        Model(
+            "digitsCAM",
+            "digitsCAM, handwritten digits in scenes of camcaffe.digits",
+            224,
+            "digits",
+            Published(("digitsCAM.caffemodel",)),
+            **_GAP,
+            mean="128,128,128",
+            shipped=True,
         ),
     )
 }

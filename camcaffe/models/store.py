@@ -9,17 +9,18 @@ from pathlib import Path
 
 from camcaffe import files
 from camcaffe.errors import CamcaffeError
+from camcaffe.files import PathLike
 from camcaffe.models.registry import Model, find_model
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model ready to run: its deploy prototxt, its caffemodel, and the mean image to subtract."""
+    """A model ready to run: its deploy prototxt, its caffemodel, and the mean image or colour to subtract."""
 
     model: Model
     prototxt: Path
     caffemodel: Path
-    mean: Path
+    mean: PathLike
 
 
 def home() -> Path:
@@ -37,6 +38,18 @@ def find_file(names: Sequence[str]) -> Path | None:
     return next((home() / name for name in names if (home() / name).is_file()), None)
 
 
+def find_weights(model: Model) -> Path | None:
+    """A model's weights: in the package where it brings them, else in the folder of downloads, or None."""
+    if model.shipped:
+        return shipped_folder(model) / model.weights.files[0]
+    return find_file(model.weights.files)
+
+
+def shipped_folder(model: Model) -> Path:
+    """The folder in the package with a shipped model's weights, its class list and sample images."""
+    return Path(__file__).with_name(model.name)
+
+
 def model_files(name: str) -> ModelFiles:
     """The files of a model by name; the prototxt is written where it is not there yet.
 
@@ -45,7 +58,8 @@ def model_files(name: str) -> ModelFiles:
             (the line says what would bring them); the prototxt cannot be written.
     """
     model = find_model(name)
-    caffemodel, mean = find_file(model.weights.files), find_file(model.mean.files)
+    caffemodel = find_weights(model)
+    mean = model.mean if isinstance(model.mean, str) else find_file(model.mean.files)
     if caffemodel is None:
         found = f"its weights {model.weights.files[0]} are not in {home()}"
         if not (model.weights.addresses or model.made_from):

@@ -9,7 +9,7 @@ from camcaffe import files
 from camcaffe.caffe import messages
 from camcaffe.caffe.prototxt import net_to_text
 from camcaffe.files import PathLike
-from camcaffe.models import alexnet, googlenet, nin, squeezenet, vgg
+from camcaffe.models import alexnet, digits, googlenet, nin, squeezenet, vgg
 from camcaffe.models.classes import CLASS_LISTS
 from camcaffe.models.registry import find_model
 
@@ -30,6 +30,7 @@ DESCRIPTIONS = {
     "caffenet": alexnet.caffenet,
     "nin": nin.nin,
     "squeezenet_v1.0": squeezenet.squeezenet,
+    "digitsCAM": digits.digits_cam,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from camcaffe.ilsvrc.guesses import RunEvaluation
 from camcaffe.ilsvrc.paper import CLASSIFICATION, LOCALIZATION, TEST_LOCALIZATION, PaperRow
 from camcaffe.models import MODELS, Model
-from camcaffe.models.store import find_file
+from camcaffe.models.store import find_weights
 from camcaffe.paper_tables.runs import Unavailable
 from camcaffe.paper_tables.table import Row, Table
 
@@ -116,7 +116,7 @@ def _others(wanted: Collection[str], rows: Sequence[PaperRow]) -> list[tuple[Pap
 
 
 def _is_here(model: Model) -> bool:
-    return find_file(model.weights.files) is not None
+    return find_weights(model) is not None
 
 
 def _row(

@@ -15,7 +15,7 @@ from camcaffe.errors import CamcaffeError
 from camcaffe.localize import Localizer, Settings, StoredImage, sha256
 from camcaffe.matlab import read_gray
 from camcaffe.models import MODELS
-from camcaffe.models.store import find_file
+from camcaffe.models.store import find_weights
 from camcaffe.run_store import ImageResult, RunStore
 
 # (image, rank from 1) -> its heat map, (H, W) uint8, or None where there is none.
@@ -50,7 +50,7 @@ def net_of_run(identity: Mapping[str, Any]) -> dict[str, Any] | None:
         None where no weights are those of the run.
     """
     for model in MODELS.values():
-        weights = find_file(model.weights.files)
+        weights = find_weights(model)
         if weights is not None and sha256(weights) == identity.get("weights"):
             head = {"cam_blob": identity.get("CAM blob"), "fc": identity.get("FC layer")}
             return {"name": model.name, **{name: value for name, value in head.items() if value}}

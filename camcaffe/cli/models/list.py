@@ -3,7 +3,7 @@
 import click
 
 from camcaffe.models import MODELS, Model, home
-from camcaffe.models.store import find_file
+from camcaffe.models.store import find_weights
 
 
 @click.command()
@@ -26,7 +26,9 @@ def table() -> None:
 
 
 def _weights(model: Model) -> str:
-    there = find_file(model.weights.files)
+    if model.shipped:
+        return "come with camcaffe"
+    there = find_weights(model)
     if there is not None:
         return f"here: {there.name}"
     if model.weights.addresses or model.made_from:
