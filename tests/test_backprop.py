@@ -51,6 +51,19 @@ def test_looks_at_the_best_classes(small):
     np.testing.assert_array_equal(gradients, small.gradients(crops, classes))
 
 
+@pytest.mark.torch
+@pytest.mark.cuda
+def test_gradients_on_a_gpu(small_net):
+    crops = RNG.normal(scale=20, size=(10, 3, 40, 40)).astype(np.float32)
+    found = [
+        load_backprop(**options(small_net, engine="torch", device=name)).look(crops, 3)
+        for name in ("cpu", "cuda")
+    ]
+    assert found[0][0].tolist() == found[1][0].tolist()
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5)
+    np.testing.assert_allclose(found[0][2], found[1][2], atol=1e-5 * np.abs(found[0][2]).max())
+
+
 def test_merge_is_the_originals_on_gradients():
     """mergeTenCrop.m to the letter: each crop on its canvas of zeros, absolute values, sums."""
     gradients = RNG.normal(size=(10, 2, 3, 227, 227)).astype(np.float32)

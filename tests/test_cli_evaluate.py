@@ -249,7 +249,10 @@ BAD_INPUT = {
     "no devkit": (lambda b: b.devkit.rename(b.tmp / "other"), "devkit: no such folder"),
     "no meta": (lambda b: b.meta.unlink(), "data: no list of classes"),
     "no ground truth": (lambda b: b.ground_truth.unlink(), "data: no ground truth"),
-    "no annotations": (lambda b: b.boxes.rename(b.tmp / "other"), "val_bbox: no such file"),
+    "no annotations": (
+        lambda b: b.boxes.rename(b.tmp / "other"),
+        "val_bbox: no such file or folder; expected XML files",
+    ),
     "an annotation too few": (lambda b: (b.boxes / THIRD).unlink(), "val_bbox: 4 images; expected 5"),
     "xmax < xmin": (
         lambda b: edit(b.boxes / THIRD, ">24<", ">4<"),

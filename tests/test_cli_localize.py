@@ -313,6 +313,19 @@ def run_squeezenet(camcaffe, reference, tmp_path, every):
     return mini
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("method", ["cam", "backprop"])
+def test_a_device_that_is_not_there_leaves_no_run(camcaffe, small_net, tmp_path, method):
+    (tmp_path / "list.txt").write_text("some.jpg\n")
+    options = [*small_net, f"--images={tmp_path / 'list.txt'}", f"--method={method}"]
+    result = camcaffe(
+        "localize", *options, "--run", tmp_path / "run.sqlite", "--engine=torch", "--device=cuda:99"
+    )
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: device: 'cuda:99' cannot be used: ")
+    assert not (tmp_path / "run.sqlite").exists()
+
+
 @pytest.mark.slow
 def test_the_original_pipelines_table_of_errors(camcaffe, reference, squeezenet_home, tmp_path):
     mini = run_squeezenet(camcaffe, reference, tmp_path, every=1)

@@ -84,6 +84,28 @@ def test_a_process_that_dies_is_one_line(localizer, images, semaphores):
 
 
 @pytest.mark.torch
+@pytest.mark.cuda
+@pytest.mark.parametrize("method", ["cam", "backprop"])
+def test_a_process_for_each_gpu(camcaffe, small_net, images, tmp_path, semaphores, method):
+    import torch
+
+    count = torch.cuda.device_count()
+    arguments = ["localize", *small_net, "--engine=torch", "--images", images, f"--method={method}"]
+    rows = []
+    for name, more in {"cpu": [], "gpu": ["--gpus", count]}.items():
+        result = camcaffe(*arguments, "--run", tmp_path / f"{name}.sqlite", *more)
+        assert result.exit_code == 1
+        assert ": 69 images, 1 failed" in result.output
+        rows.append(table(tmp_path / f"{name}.sqlite"))
+    found = [[row[:2] + row[3:5] for row in one] for one in rows]
+    assert found[0] == found[1]
+    again = camcaffe(*arguments, "--run", tmp_path / "gpu.sqlite", "--gpus", count, "--resume")
+    assert ": 69 images, 1 failed" in again.output
+    mixed = camcaffe(*arguments, "--run", tmp_path / "gpu.sqlite", "--resume")
+    assert 'the run was made with device "cuda", not "cpu"' in mixed.output
+
+
+@pytest.mark.torch
 def test_gpus_that_are_not_there(camcaffe, small_net, images, tmp_path):
     arguments = ["localize", *small_net, "--images", images, "--run", tmp_path / "run.sqlite", "--gpus", 99]
     result = camcaffe(*arguments)

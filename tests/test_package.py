@@ -1,7 +1,11 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 HEAVY = ["cv2", "scipy", "h5py", "PIL", "google.protobuf", "onnx", "onnxruntime", "torch", "tqdm"]
 
@@ -36,3 +40,11 @@ def test_an_unknown_subcommand(camcaffe):
     result = camcaffe("paint")
     assert result.exit_code == 2
     assert "No such command" in result.output
+
+
+def test_both_ways_to_real_caffe_install_the_same():
+    script = (ROOT / "scripts" / "pycaffe_debian11.sh").read_text()
+    (packages,) = re.findall(r'^packages="([^"]+)"$', script, re.MULTILINE)
+    dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    (installed,) = re.findall(r"--no-install-recommends ([^&]+)&&", dockerfile)
+    assert installed.split() == packages.split()

@@ -165,6 +165,7 @@ def _ways(stack, localizer, workers, gpus, scheduler) -> Callable:
     from camcaffe.caffe.engines import available_cpus
 
     if not gpus and not scheduler:
+        localizer.check()
         steps = localizer.read, localizer.run, localizer.explain
         return lambda images: localize.overlapped(images, *steps, workers or available_cpus())
     if gpus:

@@ -81,6 +81,8 @@ def read_annotations(
     Raises:
         CamcaffeError: something is missing or broken; the line says where.
     """
+    if not Path(path).exists():
+        raise CamcaffeError(path, "no such file or folder", f"XML files, a .mat cache or {_SOLUTION}")
     if Path(path).is_dir():
         return read_xml_folder(path, synsets, names)
     if Path(path).suffix == ".mat":

@@ -84,6 +84,15 @@ class Localizer:
             raise CamcaffeError("top", f"{self._top}", f"at most {len(self.labels)}, the net's classes")
         self.identity = self._identity()
 
+    def check(self) -> None:
+        """Run the net on nothing, so that a net that cannot run is told before there is a run of it.
+
+        Raises:
+            CamcaffeError: the engine has no such device, lacks a layer, or has too little memory.
+        """
+        size = self._model.crop_size
+        self._model.forward(np.zeros((1, 3, size, size), np.float32))
+
     def read(self, image: StoredImage) -> Prepared | ImageResult:
         """Read an image and cut its ten crops; the failure, where it cannot be read."""
         try:

@@ -192,6 +192,51 @@ def test_lower_precision_is_near(precision, reference):
     assert 1e-5 < difference(y, expected["y"]) < 2e-2
 
 
+@pytest.mark.cuda
+def test_no_memory_left_on_a_gpu_is_one_line():
+    import torch
+
+    weights = {"layer": [np.ones((16, 2, 3, 3), np.float32)]}
+    layers = layer_text("Convolution", "num_output: 16 kernel_size: 3 bias_term: false")
+    engine = engine_of(layers, {"data": (16, 2, 1024, 1024)}, weights, device="cuda")
+    inputs = {"data": np.zeros((16, 2, 1024, 1024), np.float32)}
+    diffs = {"y": np.broadcast_to(np.float32(1), (16, 16, 1022, 1022))}
+    total = torch.cuda.get_device_properties(0).total_memory
+    try:
+        # There is room for the input and not for what the layer makes of it, which is 1 GiB; for neither.
+        for room, where in ((2**29, ": layer 'layer' of type Convolution"), (2**20, "")):
+            torch.cuda.empty_cache()
+            torch.cuda.set_per_process_memory_fraction(room / total)
+            line = rf"^net.prototxt{where}: PyTorch failed: .*out of memory"
+            with pytest.raises(CamcaffeError, match=line):
+                engine.forward(inputs, ["y"])
+            with pytest.raises(CamcaffeError, match=line):
+                engine.backward(inputs, diffs, ["data"])
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert engine.forward(inputs, ["y"])["y"].shape == (16, 16, 1022, 1022)
+
+
+@pytest.mark.cuda
+def test_a_gpu_gives_the_same_twice(reference):
+    folder = reference / "caffe"
+    network = read_network(folder / "deploy_squeezenetCAM.prototxt")
+    weights = load_weights(network, infer_shapes(network), folder / "squeezenetCAM.caffemodel")
+    with np.load(folder / "squeezenetCAM_expected.npz") as arrays:
+        crop, features = arrays["input_crop4"][None], arrays["features_crop4"][None]
+    engine = Engine(network, weights, device="cuda")
+    seed = np.zeros((1, 1000), np.float32)
+    seed[0, 7] = 1
+    found = []
+    for _ in range(2):
+        inputs = {"data": crop}
+        blobs = engine.forward(inputs, ["prob", "fire9/concat"])
+        found.append([*blobs.values(), engine.backward(inputs, {"CAM_fc": seed}, ["data"])["data"]])
+    for one, other in zip(*found):
+        np.testing.assert_array_equal(one, other)
+    assert difference(found[0][1], features) <= 1e-4
+
+
 def test_process_wide_settings_are_put_back():
     import torch
 
