@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -44,6 +45,9 @@ def command(solver, weights, snapshot, gpu, threads, log):
       camcaffe train --solver solver.prototxt --weights squeezenet_v1.0.caffemodel
       camcaffe train --solver solver.prototxt --snapshot snapshot_iter_5000.solverstate
     """
+    # Read once, when PyTorch is loaded: threads that wait for each other then sleep, where otherwise they take
+    # the processor from those who read the data, and from whatever else runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from camcaffe.caffe.training.log import Log, to_stderr
     from camcaffe.caffe.training.settings import read_settings
     from camcaffe.caffe.training.signals import SignalRequests
