@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +15,6 @@ import numpy as np
 from camcaffe.caffe import messages
 from camcaffe.caffe.engines import torch as engine
 from camcaffe.caffe.network import Layer, Network
-from camcaffe.caffe.shape_rules import DATA_TYPES
 from camcaffe.caffe.shapes import Shape, infer_shapes
 from camcaffe.caffe.training.steps import Step, outputs_of, steps_of
 from camcaffe.caffe.weights import Weights
@@ -111,13 +112,13 @@ class TrainingNet:
         self._network, self._parameters = network, parameters
         self._device, self._seed, self._threads = _device(device), seed, threads
         shapes = infer_shapes(network, input_shapes)
-        sources = [top for layer in network.layers if layer.type in DATA_TYPES for top in layer.tops]
-        self._inputs = {**network.inputs, **{top: shapes.blobs[top] for top in sources}}
+        given = {name: tuple(int(size) for size in shape) for name, shape in input_shapes.items()}
+        self._inputs = {**network.inputs, **given}
         self._steps = [(step, self._function(step.layer)) for step in steps_of(network, shapes)]
         self._shapes = {layer.name: found.params for layer, found in zip(network.layers, shapes.layers)}
-        for name, wanted in self._shapes.items():
-            for index, shape in enumerate(wanted):
-                self._check_parameter(name, index, shape)
+        for layer in network.layers:
+            for index, shape in enumerate(self._shapes[layer.name]):
+                self._check_parameter(layer, index, shape)
         self._outputs, self.loss_weights = outputs_of(network, [step for step, _ in self._steps])
 
     def forward(self, batch: Mapping[str, np.ndarray], step: int) -> Outputs:
@@ -133,7 +134,7 @@ class TrainingNet:
         """
         import torch
 
-        with engine.settings(self._threads, gradient=True), torch.set_grad_enabled(self._is_train):
+        with self._running(), torch.set_grad_enabled(self._is_train):
             values = {name: self._input(batch, name) for name in self._inputs}
             loss = torch.zeros((), device=self._device)
             for part, function in self._steps:
@@ -144,15 +145,18 @@ class TrainingNet:
                         loss = loss + weight * top.sum()
                 for blob in part.dead:
                     del values[blob]
-            return Outputs(loss, {name: values[blob] for name, blob in self._outputs.items()})
+            return Outputs(loss, {name: values[blob].detach() for name, blob in self._outputs.items()})
 
     def backward(self, outputs: Outputs) -> None:
         """Add the gradients of `outputs.loss` to the `.grad` of the parameters; once for each forward pass.
 
         A parameter that the loss does not depend on, or whose `lr_mult` is 0, is passed over.
+
+        Raises:
+            CamcaffeError: PyTorch failed.
         """
         if outputs.loss.requires_grad:
-            with engine.settings(self._threads, gradient=True):
+            with self._running():
                 outputs.loss.backward()
 
     def weights(self) -> Weights:
@@ -165,6 +169,11 @@ class TrainingNet:
             for name, wanted in self._shapes.items()
             if wanted
         }
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with engine.failures(self._network.source), engine.settings(self._threads, gradient=True):
+            yield
 
     @property
     def _is_train(self) -> bool:
@@ -179,7 +188,7 @@ class TrainingNet:
         for index, (shape, trained) in enumerate(zip(self._shapes[layer.name], part.trained)):
             param = self._parameters[layer.name, index].view(shape)
             params.append(param if trained else param.detach())
-        if function.__name__ == "dropout":
+        if layer.type == "Dropout" and self._trains(layer):
             function = partial(function, generator=self._generator(layer, step))
         return engine.run_layer(self._network, layer, function, bottoms, params)
 
@@ -187,8 +196,14 @@ class TrainingNet:
         from camcaffe.caffe.training import layers
 
         own = {**_LAYERS, **_TRAIN_LAYERS} if self._trains(layer) else _LAYERS
+        source = f"{self._network.source}: layer {layer.name!r} of type {layer.type}"
+        ratio = layer.message.dropout_param.dropout_ratio
+        if not 0 <= ratio < 1:
+            raise CamcaffeError(source, f"dropout_ratio {ratio:g}", "0 or more, and less than 1")
         if layer.type in own:
             return getattr(layers, own[layer.type])
+        if layer.type not in engine.LAYERS:
+            raise CamcaffeError(source, "no such layer can be trained", "losses of type SoftmaxWithLoss")
         return engine.layer_function(self._network, layer)
 
     def _trains(self, layer: Layer) -> bool:
@@ -218,13 +233,15 @@ class TrainingNet:
             raise CamcaffeError(f"the batch for {self._network.source}", found, f"{self._inputs[name]}")
         return torch.from_numpy(array).to(self._device)
 
-    def _check_parameter(self, name: str, index: int, shape: Shape) -> None:
-        source = f"{self._network.source}: layer {name!r}"
-        if (name, index) not in self._parameters:
+    def _check_parameter(self, layer: Layer, index: int, shape: Shape) -> None:
+        source = f"{self._network.source}: layer {layer.name!r} of type {layer.type}"
+        if (layer.name, index) not in self._parameters:
             raise CamcaffeError(source, f"no parameter {index}", f"one of the shape {shape}")
-        found = self._parameters[name, index]
-        if found.numel() != np.prod(shape, dtype=int):
-            raise CamcaffeError(source, f"parameter {index} of the shape {tuple(found.shape)}", f"{shape}")
+        found = tuple(self._parameters[layer.name, index].shape)
+        specs = layer.message.param
+        permissive = index < len(specs) and specs[index].share_mode == messages.ParamSpec.PERMISSIVE
+        if math.prod(found) != math.prod(shape) if permissive else found != shape:
+            raise CamcaffeError(source, f"parameter {index} of the shape {found}", f"{shape}")
 
 
 def _device(name: str):
