@@ -73,10 +73,10 @@ class Case:
                 array[...] = drawn if given is None else given
         return weights
 
-    def found(self):
+    def found(self, device="cpu"):
         """The outputs, the parameters and the gradients of the last pass, as ours are."""
-        parameters = training_parameters(self.weights())
-        net = TrainingNet(self.network(), {}, parameters)
+        parameters = training_parameters(self.weights(), device)
+        net = TrainingNet(self.network(), {}, parameters, device=device)
         for step in range(self.passes):
             for tensor in parameters.values():
                 tensor.grad = None
@@ -88,7 +88,7 @@ class Case:
                 found[f"{name}[{index}]"] = array
                 gradient = parameters[name, index].grad
                 found[f"diff of {name}[{index}]"] = (
-                    np.zeros_like(array) if gradient is None else gradient.numpy().reshape(array.shape)
+                    np.zeros_like(array) if gradient is None else gradient.cpu().numpy().reshape(array.shape)
                 )
         return found
 
