@@ -5,8 +5,8 @@
 By default both train the net of `scripts/train_digits.py` on its scenes. With --solver, the folder that it is
 in is copied, and the names in it should be relative to it. With --caffe-root (as made by
 scripts/pycaffe_debian11.sh; it takes root's rights) real Caffe trains too, on the kernels that its OpenBLAS
-picks for this processor, in turns with ours. Each one's fastest round counts, so that what else the machine does
-weighs little. The rate is that between the first and the last display in the log, which both write alike.
+picks for this processor, in turns with ours. Each one's fastest round counts, so that what else the machine
+does weighs little. The rate is that between the first and the last display in the log.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def command(solver, weights, snapshot, gpu, threads, log):
       camcaffe train --solver solver.prototxt --weights squeezenet_v1.0.caffemodel
       camcaffe train --solver solver.prototxt --snapshot snapshot_iter_5000.solverstate
     """
-    # Read once, when PyTorch is loaded: threads that wait for each other then sleep, where otherwise they take
-    # the processor from those who read the data, and from whatever else runs.
+    # Read once, when PyTorch is loaded: threads that wait for each other then sleep, and leave the processor
+    # to whoever reads the data, and to whatever else runs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from camcaffe.caffe.training.log import Log, to_stderr
     from camcaffe.caffe.training.settings import read_settings
@@ -107,11 +107,13 @@ class _Bar:
 
 
 def _device(gpu: str | None, solver) -> str:
+    from camcaffe.caffe.engines.torch import version
+
     if gpu is not None:
         if not gpu.isdigit():
             raise CamcaffeError("--gpu", f"{gpu!r}", "the number of one GPU")
         return f"cuda:{gpu}"
-    if solver.solver_mode == solver.GPU:
+    if solver.solver_mode == solver.GPU and version() is not None:
         import torch
 
         if torch.cuda.is_available():
@@ -136,6 +138,11 @@ def _draw(lines: list[str], path: str) -> None:
     from camcaffe.caffe.training.curves import draw_curves, read_curves
 
     curves = read_curves(lines)
-    if curves.loss:
+    if not curves.loss:
+        return
+    try:
         draw_curves(curves, path)
+    except ImportError:
+        click.echo(f"{path}: not drawn, as Matplotlib cannot be imported; pip install matplotlib", err=True)
+    else:
         click.echo(f"{path}: loss and scores", err=True)

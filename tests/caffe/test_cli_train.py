@@ -86,6 +86,22 @@ def test_a_gpu_that_is_not_there(train):
     assert "'cuda:97' cannot be used" in result.output
 
 
+@pytest.mark.parametrize("mode", ["CPU", "GPU"])
+def test_without_pytorch(mode, train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = train(f"solver_mode: {mode}")
+    assert result.exit_code == 2
+    assert 'training: PyTorch cannot be imported; expected pip install "camcaffe[train]"' in result.output
+
+
+def test_without_matplotlib(train, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = train("max_iter: 1")
+    assert result.exit_code == 0
+    assert "of_curves.png: not drawn, as Matplotlib cannot be imported" in result.output
+    assert not (tmp_path / "of_curves.png").exists()
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 0)])
 def test_signals_stop_after_a_last_snapshot(number, status, tmp_path):
     write_training(tmp_path, "max_iter: 1000000 snapshot: 0")

@@ -110,6 +110,24 @@ def told(lines):
     ]
 
 
+def test_hdf5_snapshots_go_both_ways(real_caffe, monkeypatch):
+    case = Case(2)
+    monkeypatch.chdir(real_caffe.folder)
+    case.write(real_caffe.folder)
+    for name in ("ours", "theirs", "ours_on_theirs", "theirs_on_ours"):
+        (real_caffe.folder / name).mkdir()
+        text = case.solver(f"{name}/of") + "snapshot_format: HDF5"
+        (real_caffe.folder / f"{name}.prototxt").write_text(text)
+    train_ours("ours", write_start=True)
+    real_caffe.run("caffe", "train", "--solver", "theirs.prototxt", "--weights", "start.caffemodel")
+    state = "ours/of_iter_25.solverstate.h5"
+    real_caffe.run("caffe", "train", "--solver", "theirs_on_ours.prototxt", "--snapshot", state)
+    train_ours("ours_on_theirs", snapshot="theirs/of_iter_25.solverstate.h5")
+    for name in ("theirs", "ours_on_theirs", "theirs_on_ours"):
+        compare("ours/of_iter_50.caffemodel.h5", f"{name}/of_iter_50.caffemodel.h5")
+    compare_states("ours_on_theirs/of_iter_50.solverstate.h5", "theirs/of_iter_50.solverstate.h5")
+
+
 POLICY_NET = """
 layer { name: "one" type: "DummyData" top: "one"
         dummy_data_param { shape { dim: 1 dim: 1 } data_filler { type: "constant" value: 1 } } }

@@ -72,7 +72,7 @@ def draw_curves(curves: Curves, path: PathLike) -> None:
     panels = [("Loss", {"training loss": curves.loss, **curves.losses})]
     if curves.scores:
         panels.append(("Score", curves.scores))
-    figure = Figure(figsize=(6 * len(panels), 4.2), layout="constrained")
+    figure = Figure(figsize=(6 * len(panels), 4.2), constrained_layout=True)
     for axes, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         for color, (label, points) in zip(_cycle(len(lines)), lines.items()):
             marker = "" if label.startswith("training") else "o"
