@@ -43,6 +43,8 @@ class Net:
         threads: CPU threads; None: all there are.
         precision: "float32"; "bfloat16" and "float16", where the engine has them, are not faithful to Caffe.
         device: "cpu", or what else the engine runs on.
+        gradients: whether backward passes follow each forward pass, which is then run once for all of them;
+            they may follow in any case.
         seed: for the fillers.
 
     Attributes:
@@ -73,6 +75,7 @@ class Net:
         threads: int | None = None,
         precision: str = "float32",
         device: str = "cpu",
+        gradients: bool = False,
         seed: int = 0,
     ):
         if isinstance(caffemodel, int):
@@ -86,17 +89,21 @@ class Net:
         if threads is not None and threads < 1:
             raise CamcaffeError("threads", f"{threads}", "a positive number")
         module = engines.choose(engine)
-        self.engine = module.Engine.name
+        self.engine, self._has_gradients = module.Engine.name, module.Engine.has_gradients
+        if gradients:
+            self._need_gradients()
         self._network = _with_splits(read_network(prototxt, phase, level, stages or ()))
         self._fixed_shapes = infer_shapes(self._network)
         if caffemodel is None:
             values = fill_weights(self._network, self._fixed_shapes, seed)
         else:
             values = load_weights(self._network, self._fixed_shapes, caffemodel, seed)
-        self._has_gradients = module.Engine.has_gradients
+        options = {"threads": threads, "precision": precision, "device": device}
+        if gradients:
+            options["gradients"] = True
 
         def make_engine(part: Network, values: dict):
-            return module.Engine(part, values, threads=threads, precision=precision, device=device)
+            return module.Engine(part, values, **options)
 
         self._memory = Memory(self._network, Parameters(values), phase == "TRAIN", make_engine)
         self._name_things()
@@ -155,11 +162,7 @@ class Net:
         Raises:
             CamcaffeError: the engine has no gradients; an unknown name; no forward pass came before.
         """
-        if not self._has_gradients:
-            able = [name for name in engines.ENGINES if engines.load(name).Engine.has_gradients]
-            raise CamcaffeError(
-                f"engine {self.engine}", "it has no gradients", f"the engine {' or '.join(able)}"
-            )
+        self._need_gradients()
         first, last = self._range(end, start)
         returned = list(self.inputs if end is None else self.bottom_names[end])
         returned += [name for name in self._known_blobs(diffs) if name not in returned]
@@ -228,6 +231,13 @@ class Net:
     def blob_loss_weights(self) -> dict[str, float]:
         """Blob name -> how much it counts towards the loss."""
         return OrderedDict((name, self._memory.loss_weight(name)) for name in self.blobs)
+
+    def _need_gradients(self) -> None:
+        if not self._has_gradients:
+            able = [name for name in engines.ENGINES if engines.load(name).Engine.has_gradients]
+            raise CamcaffeError(
+                f"engine {self.engine}", "it has no gradients", f"the engine {' or '.join(able)}"
+            )
 
     def _name_things(self) -> None:
         message, memory = self._network.message, self._memory

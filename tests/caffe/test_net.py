@@ -290,7 +290,8 @@ def test_many_backward_passes_on_one_forward_pass(net):
 
 
 @pytest.mark.torch
-def test_backward_passes_share_their_forward_pass_until_the_next_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("gradients", [False, True])
+def test_backward_passes_share_their_forward_pass_until_the_next_one(tmp_path, monkeypatch, gradients):
     from camcaffe.caffe.engines import torch_layers
 
     made = []
@@ -301,16 +302,17 @@ def test_backward_passes_share_their_forward_pass_until_the_next_one(tmp_path, m
         return [top]
 
     monkeypatch.setattr(torch_layers, "convolution", convolution)
-    net = _new_net("torch", tmp_path)
+    (tmp_path / "net.prototxt").write_text(PROTOTXT)
+    net = Net(tmp_path / "net.prototxt", engine="torch", gradients=gradients)
     for seed in (0, 1):
         net.forward(data=_input(seed))
-        assert not any(top() is not None for top in made)
-        made.clear()
+        assert sum(top() is not None for top in made) == gradients
         for channel in range(3):
             net.blobs["y"].diff[...] = 0
             net.blobs["y"].diff[:, channel] = 1
             net.backward()
-        assert len(made) == 1
+        assert sum(top() is not None for top in made) == 1
+        assert len(made) == (seed + 1) * (2 - gradients)
 
 
 @kinds_with_gradients

@@ -48,6 +48,7 @@ class Engine(Protocol):
         threads: CPU threads of one forward pass; None: the library's choice.
         precision: one of `PRECISIONS`; only float32 is faithful to Caffe.
         device: "cpu", or what else the library calls a device.
+        gradients: whether backward passes follow each forward pass; only where `has_gradients`.
 
     Raises:
         CamcaffeError: the library is missing, or a layer, the precision or the device is beyond it.

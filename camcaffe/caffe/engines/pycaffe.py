@@ -103,6 +103,7 @@ class Engine:
         threads: int | None = None,
         precision: str = "float32",
         device: str = "cpu",
+        gradients: bool = False,  # Caffe keeps all blobs in any case
     ):
         if version() is None:
             raise CamcaffeError(f"engine {self.name}", "Caffe's Python module cannot be imported", INSTALL)

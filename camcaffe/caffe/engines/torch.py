@@ -96,6 +96,7 @@ class Engine:
         threads: int | None = None,
         precision: str = "float32",
         device: str = "cpu",
+        gradients: bool = False,
     ):
         if version() is None:
             raise CamcaffeError(f"engine {self.name}", "PyTorch cannot be imported", INSTALL)
@@ -103,7 +104,7 @@ class Engine:
             raise CamcaffeError("precision", f"{precision!r}", ", ".join(PRECISIONS))
         import torch
 
-        self._network, self._threads = network, threads
+        self._network, self._threads, self._gradients = network, threads, gradients
         self._dtype, self._device = getattr(torch, precision), usable_device(device)
         self._functions = {layer.type: layer_function(network, layer) for layer in network.layers}
         with failures(network.source):
@@ -116,8 +117,10 @@ class Engine:
         """The `blobs` asked for."""
         import torch
 
-        if self._has_run(inputs, blobs):
-            return {name: array_of(self._graph.values[name]) for name in blobs}
+        if self._gradients or self._has_run(inputs, blobs):
+            with self._differentiating():
+                values = self._graph_for(inputs, blobs).values
+                return {name: array_of(values[name]) for name in blobs}
         if self._graph is not None and self._graph.inputs is not inputs:
             self._graph = None
         with failures(self._network.source), settings(self._threads), torch.inference_mode():
@@ -143,7 +146,7 @@ class Engine:
                 found = f"layer {layer.name!r} of type {layer.type} has no gradient"
                 raise CamcaffeError(self._network.source, found, "outputs that do not depend on it")
         names = {*output_diffs, *(name for name in blobs if isinstance(name, str))}
-        with failures(self._network.source), settings(self._threads, gradient=True), torch.enable_grad():
+        with self._differentiating():
             _, _, values, by = self._graph_for(inputs, names)
             # The places of maxima, a second top of Pooling, have no gradient: Caffe passes over their diff.
             outputs = [name for name in output_diffs if values[name].requires_grad]
@@ -158,6 +161,13 @@ class Engine:
             )
             found = dict(zip(reached, map(array_of, diffs)))
         return {key: found[key] if key in found else self._zeros(key, by) for key in blobs}
+
+    @contextmanager
+    def _differentiating(self) -> Iterator[None]:
+        import torch
+
+        with failures(self._network.source), settings(self._threads, gradient=True), torch.enable_grad():
+            yield
 
     def _has_run(self, inputs: dict[str, np.ndarray], names: Iterable[str]) -> bool:
         # Whether the pass that was kept is one of these inputs, and made these blobs.
