@@ -11,7 +11,7 @@ from camcaffe.caffe import messages
 from camcaffe.caffe.training.sources.database import new_database
 
 ITERATIONS, HALF = 50, 25
-CLASSES, SHAPE = 5, (3, 15, 19)
+CLASSES, SHAPE = 5, (3, 11, 14)
 # Caffe's data layers start from the first item again when a run is taken up. After 25 iterations of one or
 # two batches of 4, so do 20 items.
 BATCH, TRAINED, TEST_BATCH, TESTED = 4, 20, 5, 10
@@ -31,6 +31,12 @@ TYPES = (
     'type: "Adam" momentum: 0.9 momentum2: 0.99 base_lr: 0.002',
 )
 DECAYS = ("weight_decay: 0.005", 'weight_decay: 0.0005 regularization_type: "L1"', "")
+
+# Of each case's data. Where a ReLU's input is a rounding error away from zero, or the two largest values under a
+# max pooling are from each other, two programs may send the gradient different ways, and part by more than
+# rounding from there on: seen with one seed in ten, at gaps of 4e-8 and 2e-7 of the blob's largest value. With
+# these seeds the closest call in 50 iterations is above 1e-6, ten times what the two programs' values differ by.
+SEEDS = (0, 0, 33, 1, 2, 0, 32, 0, 0, 0)
 BLOCKS = ("lrn", "batchnorm", "prelu", "concat", "eltwise", "group", "within", "elu")
 
 
@@ -42,7 +48,7 @@ class Case:
     """
 
     def __init__(self, number: int):
-        self.number, self._rng = number, np.random.default_rng([7, number])
+        self.number, self._rng = number, np.random.default_rng([SEEDS[number], number])
         self._layers, self._mults = [], 0
         self.is_lmdb = number % 2 == 1
         self.net = self._net()
