@@ -38,6 +38,7 @@ class SignalRequests:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._pending = _EFFECTS[signal.Signals(number).name]
+        if self._pending != STOP:
+            self._pending = _EFFECTS[signal.Signals(number).name]
         if self._pending == STOP:
             signal.signal(number, self._before[number])

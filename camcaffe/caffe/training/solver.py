@@ -249,10 +249,8 @@ class Solver:
 
     def _apply_update(self) -> None:
         solver = self._solver
-        self._current_step, before = (
-            current_step(solver, self.iteration, self._current_step),
-            self._current_step,
-        )
+        before = self._current_step
+        self._current_step = current_step(solver, self.iteration, before)
         if solver.lr_policy == "multistep" and self._current_step > before:
             text = f"MultiStep Status: Iteration {self.iteration}, step = {self._current_step}"
             self._log("sgd_solver.cpp:53", text)
@@ -307,8 +305,8 @@ class Solver:
         if self._solver.test_compute_loss:
             self._log("solver.cpp:397", f"Test loss: {number(loss / np.float32(count))}")
         means = {name: values / np.float32(count) for name, values in sums.items()}
-        for number_, line in enumerate(_output_lines(means, phase.loss_weights)):
-            self._log("solver.cpp:414", f"    Test net output #{number_}: {line}")
+        for output, line in enumerate(_output_lines(means, phase.loss_weights)):
+            self._log("solver.cpp:414", f"    Test net output #{output}: {line}")
 
 
 class SmoothedLoss:
