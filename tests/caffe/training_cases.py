@@ -34,7 +34,7 @@ DECAYS = ("weight_decay: 0.005", 'weight_decay: 0.0005 regularization_type: "L1"
 
 # Of each case's data. Where a ReLU's input is a rounding error away from zero, or the two largest values
 # under a max pooling are from each other, two programs may send the gradient different ways, and part by more
-# than rounding from there on: seen with one seed in ten, at gaps of 4e-8 and 2e-7 of the blob's largest value.
+# than rounding from there on: seen with one seed in ten, at gaps of 4e-8 and 2e-7 of the largest value.
 # With these seeds the closest call in 50 iterations is above 1e-6, ten times the programs' differences.
 SEEDS = (0, 0, 33, 1, 2, 0, 32, 0, 0, 0)
 BLOCKS = ("lrn", "batchnorm", "prelu", "concat", "eltwise", "group", "within", "elu")
