@@ -93,10 +93,12 @@ def make_dataset(
         progress: wraps the list of pictures while it is gone through, as tqdm does.
 
     Raises:
-        CamcaffeError: the folder has no such form; no training picture can be read; `out` cannot be written;
-            LMDBs are wanted, but their module is missing. A picture that cannot be read is left out, and told
-            in the result.
+        CamcaffeError: the folder has no such form; a class has no training picture that can be read; `out`
+            cannot be written; LMDBs are wanted, but their module is missing. Any other picture that cannot be
+            read is left out, and told in the result.
     """
+    if not 0 <= validation <= 1:
+        raise CamcaffeError("validation", f"{validation}", "a share from 0 to 1")
     folder = Path(folder)
     train, val = _classes(folder, validation, np.random.default_rng((seed, 0)))
     labels, way = tuple(train), os.path.relpath(os.path.realpath(folder), os.path.realpath(out))
@@ -116,15 +118,18 @@ def make_dataset(
         closing(_decoded(progress([*train, *val]), size, workers)) as pictures,
     ):
         # zip stops at the end of `train` before it takes another picture.
-        train_count, unreadable = _write_part(temporary, "train", zip(train, pictures), encode, total)
-        if not train_count:
+        in_train, unreadable = _write_part(temporary, "train", zip(train, pictures), encode, total)
+        if not in_train:
             found = f"none of {len(train)} training pictures can be read ({unreadable[0]})"
             raise CamcaffeError(folder, found)
-        val_count, more = _write_part(temporary, "val", zip(val, pictures), encode) if val else (0, [])
+        for label in sorted(set(range(len(labels))).difference(in_train)):
+            found = f"none of the training pictures of class {labels[label]!r} can be read"
+            raise CamcaffeError(folder, found, "at least one of each class")
+        in_val, more = _write_part(temporary, "val", zip(val, pictures), encode) if val else ([], [])
         files.write_text(temporary / "labels.txt", "".join(f"{label}\n" for label in labels))
-        mean = total / np.float32(train_count)
+        mean = total / np.float32(len(in_train))
         write_binaryproto(temporary / "mean.binaryproto", mean.transpose(2, 0, 1)[None])
-    return Dataset(labels, train_count, val_count, (*unreadable, *more))
+    return Dataset(labels, len(in_train), len(in_val), (*unreadable, *more))
 
 
 def _classes(folder: Path, validation: float, rng: np.random.Generator) -> tuple[dict, dict]:
@@ -180,10 +185,16 @@ def _new_folder(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     temporary = target.parent / f".{target.name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
-    files.make_folder(temporary)
     try:
+        files.make_folder(temporary)
         yield temporary
         temporary.replace(target)
+    except CamcaffeError as error:
+        if temporary not in (Path(error.source), *Path(error.source).parents):
+            raise
+        # Nobody knows the temporary folder.
+        shown = path / Path(error.source).relative_to(temporary)
+        raise CamcaffeError(shown, error.found, error.expected) from error
     except OSError as error:
         raise CamcaffeError(path, f"cannot be written: {(error.strerror or str(error)).lower()}") from error
     finally:
@@ -215,13 +226,13 @@ def _write_part(
     pictures: Iterable[tuple[_Listed, np.ndarray | CamcaffeError]],
     encode: str | None,
     total: np.ndarray | None = None,
-) -> tuple[int, list[str]]:
+) -> tuple[list[int], list[str]]:
     """Write a list and, unless `encode` is None, an LMDB; add the pictures to `total`.
 
     Returns:
-        How many pictures there are, and a line for each that is left out.
+        The label of each picture that is written, and a line for each that is left out.
     """
-    count, unreadable = 0, []
+    written, unreadable = [], []
     with ExitStack() as stack:
         put = stack.enter_context(new_database(folder / f"{part}_lmdb")) if encode is not None else None
         lines = stack.enter_context((folder / f"{part}.txt").open("w", encoding="utf-8", newline="\n"))
@@ -231,12 +242,12 @@ def _write_part(
                 continue
             lines.write(f"{listed.path} {listed.label}\n")
             if put is not None:
-                key = os.fsencode(f"{count:08d}_{listed.path}")[:_LONGEST_KEY]
+                key = os.fsencode(f"{len(written):08d}_{listed.path}")[:_LONGEST_KEY]
                 put(os.fsdecode(key), _datum(picture, listed.label, encode))
             if total is not None:
                 total += picture  # float32, as in compute_image_mean, whose rounding it has
-            count += 1
-    return count, unreadable
+            written.append(listed.label)
+    return written, unreadable
 
 
 def _datum(picture: np.ndarray, label: int, encode: str) -> messages.Datum:

@@ -1,3 +1,4 @@
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -212,6 +213,9 @@ def make_unusable(folder, how):
     elif how == "nothing readable":
         for path in folder.rglob("*.*"):
             path.write_text("no picture")
+    elif how == "nothing readable in a class":
+        for path in (folder / "cats").rglob("*.*"):
+            path.write_text("no picture")
     elif how == "two lines":
         (folder / "ants" / "1.jpg").rename(folder / "ants" / "a\nb.jpg")
 
@@ -226,6 +230,7 @@ def make_unusable(folder, how):
         ("a comment", "^photos: the class name '#1'; expected"),
         ("a class of validation alone", "^photos/val/cats: no picture of this class is for training"),
         ("nothing readable", r"^photos: none of 15 training pictures can be read \(photos/.*not a picture"),
+        ("nothing readable in a class", "^photos: none of the training pictures of class 'cats' can be read"),
         ("two lines", r"^photos: the name 'ants/a\\nb.jpg'"),
     ],
 )
@@ -234,6 +239,32 @@ def test_refuses_a_folder(folder, how, message):
     with pytest.raises(CamcaffeError, match=message):
         make_dataset(folder, "data", size=16)
     assert {path.name for path in Path.cwd().iterdir()} <= {"photos"}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_refuses_what_is_no_share(folder, share):
+    with pytest.raises(CamcaffeError, match=rf"^validation: {share}; expected a share from 0 to 1$"):
+        make_dataset(folder, "data", validation=share)
+    assert not Path("data").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("data", "^data/mean.binaryproto: cannot be written: file too large"),
+        ("photos/stray.txt/data", "^photos/stray.txt/data: cannot be made: not a directory"),
+    ],
+)
+def test_errors_name_the_folder_that_was_asked_for(folder, out, message):
+    (folder / "stray.txt").write_text("")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(CamcaffeError, match=message):
+            make_dataset(folder, out, size=200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in Path.cwd().iterdir()] == ["photos"]
 
 
 def test_what_is_there_stays(folder):

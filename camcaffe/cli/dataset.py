@@ -13,7 +13,7 @@ import click
 @click.option("-o", "--out", type=click.Path(), required=True, help="A new or an empty folder.")
 @click.option(
     "--size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 4096),
     default=256,
     show_default=True,
     help="Rows and columns of the pictures in the LMDBs, and of the mean.",
