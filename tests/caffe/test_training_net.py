@@ -503,6 +503,8 @@ BY_FC = "the loss depends on learned parameters through bottom"
         ([plain("Dropout", "data", "x", "dropout_param { dropout_ratio: 1 }")], "dropout_ratio 1;"),
         ([plain("Pooling", "data", "x", "pooling_param { pool: STOCHASTIC kernel_size: 2 }")],
          "of type Pooling with pool: STOCHASTIC is beyond"),
+        ([fc("fc", "data", "loss_weight: 1"), plain("ReLU", "fc", "fc")],
+         "of type ReLU: it overwrites 'fc', which counts as loss"),
         ([FC, plain("ArgMax", "fc", "best", "loss_weight: 1")], f"of type ArgMax: {BY_FC} 'fc'"),
         ([FC, plain("Accuracy", "fc label", "a", "loss_weight: 1")], f"of type Accuracy: {BY_FC} 'fc'"),
         ([FC, plain("Scale", "label", "x", "scale_param { axis: 0 }"), LOSS_BY_X],

@@ -20,18 +20,14 @@ def softmax_with_loss(layer: Layer, bottoms: Tensors, params: Tensors) -> list[T
     """The mean of -log(softmax) at the labels, as `loss_param` counts them; a second top: the softmax.
 
     Raises:
-        CamcaffeError: a label is no class and is not ignored; without the net's name.
+        CamcaffeError: a label is no class and is not ignored.
     """
     scores, labels = bottoms
     options = layer.message.loss_param
     axis = layer.message.softmax_param.axis % scores.dim()
     classes, kept = _classes(layer, labels, options, scores.shape[axis])
     classes = classes.reshape(*scores.shape[:axis], 1, *scores.shape[axis + 1 :])
-    count = scores.shape[:axis].numel() if _normalization(options) == options.BATCH_SIZE else classes.numel()
-    if _normalization(options) == options.NONE:
-        count = 1
-    elif _normalization(options) == options.VALID and kept is not None:
-        count = kept.sum().clamp(min=1)
+    count = _count(options, scores.shape[:axis].numel(), classes.numel(), kept)
     if kept is not None:
         kept = kept.reshape(classes.shape)
     return list(_SoftmaxLoss.apply(scores, classes, kept, axis, count))[: len(layer.tops)]
@@ -65,7 +61,7 @@ def accuracy(layer: Layer, bottoms: Tensors, params: Tensors) -> list[Tensor]:
     """The share of labels among the best `top_k`, where an equal score counts as better; 2nd top: by class.
 
     Raises:
-        CamcaffeError: a label is no class and is not ignored; without the net's name.
+        CamcaffeError: a label is no class and is not ignored.
     """
     scores, labels = (bottom.detach() for bottom in bottoms)
     options = layer.message.accuracy_param
@@ -122,7 +118,11 @@ def _classes(layer: Layer, labels: Tensor, options, count: int) -> tuple[Tensor,
     return classes, kept
 
 
-def _normalization(options: messages.LossParameter) -> int:
-    if not options.HasField("normalization") and options.HasField("normalize"):
-        return options.VALID if options.normalize else options.BATCH_SIZE
-    return options.normalization
+def _count(options: messages.LossParameter, images: int, labels: int, kept: Tensor | None) -> int | Tensor:
+    # What the sum of the losses is divided by.
+    mode = options.normalization
+    if options.HasField("normalize") and not options.HasField("normalization"):
+        mode = options.VALID if options.normalize else options.BATCH_SIZE
+    if mode == options.VALID and kept is not None:
+        return kept.sum().clamp(min=1)
+    return {options.BATCH_SIZE: images, options.NONE: 1}.get(mode, labels)

@@ -45,14 +45,15 @@ def steps_of(network: Network, shapes: Shapes) -> list[Step]:
 
     Raises:
         CamcaffeError: a layer has loss_weight, propagate_down or param in a number that does not suit it,
-            or a loss of phase TRAIN depends on learned parameters by a way that has no gradient.
+            overwrites a loss, or has no gradient where a loss of phase TRAIN needs it.
     """
     layers = [_with_top(layer) for layer in network.layers if layer.type not in DATA_TYPES]
     params = {layer.name: len(found.params) for layer, found in zip(network.layers, shapes.layers)}
-    weights = {
-        blob: weight for layer in layers for blob, weight in zip(layer.tops, _loss_weights(network, layer))
-    }
-    losses = {blob for blob, weight in weights.items() if weight}
+    losses = set()
+    for layer in layers:
+        for blob in losses.intersection(layer.tops):
+            raise _misfit(network, layer, f"it overwrites {blob!r}, which counts as loss", "another top")
+        losses.update(blob for blob, weight in zip(layer.tops, _loss_weights(network, layer)) if weight)
     before_losses = [layer for layer, _ in plan(layers, losses)]
     steps, needing = [], set()
     for layer, dead in plan(layers, {*network.outputs, *losses}):
@@ -77,13 +78,11 @@ def outputs_of(network: Network, steps: Sequence[Step]) -> tuple[dict[str, str],
     names, weights = {blob: blob for blob in network.outputs}, {}
     for step in steps:
         for index, (blob, weight) in enumerate(zip(step.layer.tops, step.loss_weights)):
-            if weight:
-                is_read = any(blob in other.layer.bottoms for other in steps)
-                name = f"{blob}_{step.layer.name}_{index}_split_0" if is_read else blob
-                weights[name] = weight
-                if is_read:
-                    names[name] = blob
-    weights = {name: weight for name, weight in weights.items() if name in names}
+            if weight and any(blob in other.layer.bottoms for other in steps):
+                name = f"{blob}_{step.layer.name}_{index}_split_0"
+                names[name], weights[name] = blob, weight
+            elif weight and blob in names:
+                weights[blob] = weight
     return {name: names[name] for name in sorted(names)}, weights
 
 
