@@ -71,7 +71,6 @@ def command(solver, weights, snapshot, gpu, threads, log):
         told.info("solver.cpp:45", f"Initializing solver from parameters: \n{str(settings.solver).rstrip()}")
         requests = stack.enter_context(SignalRequests())
         bar = _Bar()
-        stack.callback(bar.close)
         run = Solver(
             settings, device=device, threads=threads, log=told, request=requests, progress=bar.update
         )
@@ -81,6 +80,7 @@ def command(solver, weights, snapshot, gpu, threads, log):
             run.restore(snapshot)
         told.info("caffe.cpp:239", "Starting Optimization")
         stack.callback(_draw, lines, f"{settings.prefix}_curves.png")
+        stack.callback(bar.close)
         bar.open(run.iteration, settings.solver.max_iter)
         run.solve()
         told.info("caffe.cpp:250", "Optimization Done.")
