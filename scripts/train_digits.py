@@ -22,7 +22,7 @@ from camcaffe.cli import main as camcaffe
 
 SHIPPED = Path(__file__).resolve().parent.parent / "camcaffe" / "models" / "digitsCAM"
 # Numbers of the test scenes that are shipped as samples; the demo takes the first.
-SAMPLES = (0, 1, 2)
+SAMPLES = (22, 38, 40)
 
 
 @click.command()
@@ -36,10 +36,10 @@ def main(output: Path, train: int, test: int, iterations: int | None, seed: int,
     """Compose scenes, train digitsCAM on them with `camcaffe train`, and measure it on test scenes."""
     from tqdm import tqdm
 
+    from camcaffe.caffe.prototxt import read_solver
     from camcaffe.digits import CLASSES, compose, measure, write_database
     from camcaffe.loading import load
     from camcaffe.matlab import imwrite
-    from camcaffe.models.classes import CLASS_LISTS
     from camcaffe.models.digits import write_training
 
     progress = functools.partial(tqdm, unit="scene", disable=not sys.stderr.isatty())
@@ -53,14 +53,11 @@ def main(output: Path, train: int, test: int, iterations: int | None, seed: int,
         options = [] if threads is None else [f"--threads={threads}"]
         camcaffe(["train", f"--solver={folder / 'solver.prototxt'}", *options], standalone_mode=False)
         click.echo(f"trained in {time.perf_counter() - began:.0f} s")
-        (caffemodel,) = folder.glob("*.caffemodel")
-        model = load(
-            prototxt=folder / "deploy.prototxt",
-            caffemodel=caffemodel,
-            mean="128,128,128",
-            labels=CLASS_LISTS["digits"],
-        )
-        errors = measure(model, test, seed, progress)
+        last = read_solver(folder / "solver.prototxt").max_iter
+        caffemodel = folder / f"digitsCAM_iter_{last}.caffemodel"
+        if not caffemodel.is_file():  # Ctrl-C ends the training early
+            raise click.Abort
+        errors = measure(load("digitsCAM", caffemodel=caffemodel), test, seed, progress)
         with files.replacing(output / "digitsCAM.caffemodel") as temporary:
             shutil.copyfile(caffemodel, temporary)
     for index in SAMPLES:
