@@ -32,6 +32,9 @@ def digits_cam(pool: str = "AVE") -> Description:
     Means of 8 x 8 pixels, four convolutions with batch normalization, then CAM_conv -> GAP -> FC. A map has
     14 x 14 units.
     """
+    # A digit covers a tenth of the map, so that means are about a tenth of maxima: their weights have to be
+    # as much larger.
+    spread, rate = (0.5, 10) if pool == "AVE" else (0.05, 1)
     layers = [
         pooling("squares", "data", "AVE", SQUARE, SQUARE),
         power("contrast", "squares", scale=1 / 64),
@@ -42,9 +45,8 @@ def digits_cam(pool: str = "AVE") -> Description:
         *_convolution("conv4", "conv3", 64),
         *_convolution("CAM_conv", "conv4", 64),
         global_pooling("CAM_pool", "CAM_conv", pool),
-        # A digit covers a tenth of the map, so that what is pooled is small: the weights have to be large.
         inner_product(
-            "CAM_fc", "CAM_pool", CLASSES, fill=(gaussian(0.5), constant(0)), rates=((10, 1), (10, 0))
+            "CAM_fc", "CAM_pool", CLASSES, fill=(gaussian(spread), constant(0)), rates=((rate, 1), (rate, 0))
         ),
     ]
     solver = {
