@@ -1,13 +1,17 @@
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 
+from camcaffe.digits import compose
 from camcaffe.matlab import imread, imwrite
 
+ROOT = Path(__file__).resolve().parent.parent
 RNG = np.random.default_rng(0)
 CAPTIONS = {
     1: " --top1:n07930864 cup --top2:n07920052 espresso --top3:n04263257 soup bowl"
@@ -117,3 +121,57 @@ def test_a_full_disk_leaves_nothing_behind(small):
 def test_help_shows_examples(camcaffe):
     result = camcaffe("demo", "--help")
     assert "camcaffe demo img2.jpg --features data_img2.mat --weights data_net.mat\n" in result.output
+
+
+@pytest.mark.onnx
+def test_the_shipped_net_on_the_shipped_scene(camcaffe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAMCAFFE_HOME", str(tmp_path / "home"))
+    result = camcaffe("demo")
+    assert result.exit_code == 0, result.output
+    net, image, caption, picture = result.output.splitlines()
+    assert net == "net: digitsCAM, which knows handwritten digits; --model names another"
+    assert image.startswith("image: ") and Path(image[7:]).parent.name == "digitsCAM"
+    assert caption.startswith(" --top1:6 --top2:8 ")
+    assert picture == "result.jpg: the image, then where the net sees each of these classes"
+    shown = imread("result.jpg")
+    assert shown.shape == (256, 256 + 5 * 264, 3)
+    digit = imread(image[7:])
+    assert np.abs(shown[:, :256].astype(float) - digit).mean() < 5  # JPEG
+    # The best class's map is hot on the digit: red there, blue elsewhere.
+    scene = compose(int(Path(image[7:]).stem.partition("_")[0][5:]), "test")
+    best = shown[:, 264 : 264 + 256].astype(float)
+    redness = best[..., 0] - best[..., 2]
+    assert redness[scene.mask].mean() > 50 > -50 > redness[~scene.mask].mean()
+
+
+@pytest.mark.onnx
+def test_an_image_without_a_net_is_for_the_shipped_one(camcaffe, tmp_path, monkeypatch):
+    monkeypatch.setenv("CAMCAFFE_HOME", str(tmp_path / "home"))
+    scene = compose(8, "test")
+    imwrite(tmp_path / "two.png", scene.image)
+    result = camcaffe("demo", tmp_path / "two.png", "--top", 1, "-o", tmp_path / "maps.png")
+    assert result.output == (
+        "net: digitsCAM, which knows handwritten digits; --model names another\n"
+        " --top1:2\n"
+        f"{tmp_path / 'maps.png'}: the image, then where the net sees each of these classes\n"
+    )
+    assert imread(tmp_path / "maps.png").shape == (256, 520, 3)
+
+
+@pytest.mark.onnx
+def test_the_demo_loads_neither_pytorch_nor_scikit_learn(tmp_path):
+    script = "import sys; from camcaffe.cli import main; main(['demo'], standalone_mode=False)"
+    script += "; print(*[name for name in ('torch', 'sklearn', 'lmdb') if name in sys.modules])"
+    shown = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True,
+        env={**os.environ, "CAMCAFFE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert shown.stdout.splitlines()[-1] == ""
+    assert (tmp_path / "result.jpg").is_file()
+
+
+def test_no_image_for_a_net_that_brings_none(camcaffe):
+    result = camcaffe("demo", "--model", "squeezenetCAM")
+    assert result.exit_code == 2
+    assert "give an IMAGE: none comes with this net" in result.output

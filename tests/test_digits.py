@@ -124,6 +124,7 @@ def test_the_command(camcaffe, tmp_path):
     assert sorted(path.name for path in (tmp_path / "scenes").iterdir()) == ["train", "train_boxes.csv"]
 
 
+@pytest.mark.lmdb
 def test_a_database_holds_the_scenes(tmp_path):
     from camcaffe.caffe.training.sources.database import Datums
 
