@@ -28,13 +28,14 @@ CLASSES = tuple("0123456789")
 
 # A scan has 8 x 8 pixels, and blank ones around it here, so that its interpolation ends in nothing.
 _SCAN, _MARGIN = 8, 3
-# Heights of digits in pixels of the scene; the largest pieces of clutter are as thick as the digit's strokes.
+# Heights of scans as digits, in pixels of the scene.
 _HEIGHTS = (88, 160)
-_MOST_STROKES = 9
-# Pixels around a digit: the crops that nets are trained on cut off up to 32.
+# Pixels that a digit keeps from the border: the crops that nets are trained on cut off up to 32.
 _BORDER = 16
-# Radius of a stroke's piece, in pixels of a scan.
-_PIECES = (1.5, 2.6)
+# Strokes are pieces of scans that are drawn so much larger than the digit, of a radius in pixels of a scan.
+_MOST_STROKES, _SIZES, _PIECES = 9, (0.8, 1.25), (1.5, 2.6)
+# Radians that the digit, and that strokes, are turned by, in either direction.
+_DIGIT_TURN, _STROKE_TURN = 0.2, 0.5
 # Luminance of the background, and by how much ink is brighter at least; 1 is white.
 _DARKNESS, _CONTRAST = (0.1, 0.4), 0.25
 _LUMA = (0.299, 0.587, 0.114)
@@ -108,12 +109,13 @@ def compose(index: int, split: str = "train", seed: int = 0) -> Scene:
     strokes = rng.choice(own, rng.integers(_MOST_STROKES + 1))
     for stroke in strokes:
         centre, middle, radius = rng.uniform(0, SIZE, 2), _on_ink(rng, scans[stroke]), rng.uniform(*_PIECES)
-        turn, size = rng.uniform(-0.5, 0.5), height * rng.uniform(0.8, 1.25)
+        turn, size = rng.uniform(-_STROKE_TURN, _STROKE_TURN), height * rng.uniform(*_SIZES)
         piece = _cover(scans[stroke], size, turn, centre, middle, radius)
         _paint(image, *piece, _color(rng, light))
     room = height / 2 + _BORDER
     middle = np.full(2, _MARGIN + (_SCAN - 1) / 2)
-    digit = _cover(scans[scan], height, rng.uniform(-0.2, 0.2), rng.uniform(room, SIZE - room, 2), middle)
+    turn, centre = rng.uniform(-_DIGIT_TURN, _DIGIT_TURN), rng.uniform(room, SIZE - room, 2)
+    digit = _cover(scans[scan], height, turn, centre, middle)
     _paint(image, *digit, _color(rng, light))
 
     mask = np.zeros((SIZE, SIZE), bool)
