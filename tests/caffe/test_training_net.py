@@ -270,6 +270,14 @@ NETS = [
         labels=(6, 2),
         passes=2,
     ),
+    # Layers without parameters that are named as one with some.
+    net_case(
+        conv("conv", "data"),
+        plain("ReLU", "conv", "conv", name="conv"),
+        fc("fc", "conv"),
+        plain("ReLU", "fc", "fc", name="conv"),
+        SOFTMAX,
+    ),
     # A score map, and labels for each of its places.
     net_case(
         *STEM,
@@ -284,6 +292,20 @@ NETS = [
 @pytest.mark.caffe_root
 def test_gradients_flow_as_in_caffe(real_caffe):
     assert_equal_caffes(real_caffe, NETS, 2e-6)
+
+
+@pytest.mark.parametrize("names", [("relu", "conv"), ("re", "fc")])
+def test_layers_without_parameters_may_be_named_as_another(names):
+    def net(relu):
+        layers = conv("conv", "data"), plain("ReLU", "conv", "conv", name=relu), fc("fc", "conv"), SOFTMAX
+        return Case("".join(layers), NETS[0].inputs)
+
+    (expected, parameters, outputs), (found, same, again) = (run(net(relu)) for relu in names)
+    assert outputs.loss == again.loss
+    assert expected.weights().keys() == found.weights().keys() == {"conv", "fc"}
+    for key in parameters:
+        assert parameters[key].grad.abs().sum() > 0
+        np.testing.assert_array_equal(parameters[key].grad, same[key].grad)
 
 
 def run(case, phase="TRAIN", step=0, **options):

@@ -115,9 +115,11 @@ class TrainingNet:
         given = {name: tuple(int(size) for size in shape) for name, shape in input_shapes.items()}
         self._inputs = {**network.inputs, **given}
         self._steps = [(step, self._function(step.layer)) for step in steps_of(network, shapes)]
-        self._shapes = {layer.name: found.params for layer, found in zip(network.layers, shapes.layers)}
-        for layer in network.layers:
-            for index, shape in enumerate(self._shapes[layer.name]):
+        self._shapes = {}
+        for layer, found in zip(network.layers, shapes.layers):
+            if found.params:
+                self._shapes[layer.name] = found.params
+            for index, shape in enumerate(found.params):
                 self._check_parameter(layer, index, shape)
         self._outputs, self.loss_weights = outputs_of(network, [step for step, _ in self._steps])
 
@@ -167,7 +169,6 @@ class TrainingNet:
                 for index, shape in enumerate(wanted)
             ]
             for name, wanted in self._shapes.items()
-            if wanted
         }
 
     @contextmanager
@@ -185,7 +186,7 @@ class TrainingNet:
             values[blob] if on else values[blob].detach() for blob, on in zip(layer.bottoms, part.propagated)
         ]
         params = []
-        for index, (shape, trained) in enumerate(zip(self._shapes[layer.name], part.trained)):
+        for index, (shape, trained) in enumerate(zip(part.params, part.trained)):
             param = self._parameters[layer.name, index].view(shape)
             params.append(param if trained else param.detach())
         if layer.type == "Dropout" and self._trains(layer):

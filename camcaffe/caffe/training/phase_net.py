@@ -83,13 +83,8 @@ class PhaseNet:
         return [name for name in missing if name in lacking]
 
     def weights(self) -> Weights:
-        """Layer name -> its parameters, in the layer's own shapes."""
-        wanted = {layer.name: shapes for layer, shapes in zip(self._network.layers, self._shapes.layers)}
-        found = {}
-        for (name, index), tensor in self.parameters.items():
-            array = tensor.detach().cpu().numpy().copy()
-            found.setdefault(name, []).append(array.reshape(wanted[name].params[index]))
-        return found
+        """Layer name -> its parameters, in the layer's own shapes: copies."""
+        return self._net.weights()
 
     def close(self) -> None:
         """Stop reading ahead."""

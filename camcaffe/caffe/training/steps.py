@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from camcaffe.caffe.engines.torch import WITHOUT_GRADIENT, plan
 from camcaffe.caffe.network import Layer, Network
 from camcaffe.caffe.shape_rules import DATA_TYPES
-from camcaffe.caffe.shapes import Shapes
+from camcaffe.caffe.shapes import Shape, Shapes
 from camcaffe.errors import CamcaffeError
 
 # Layer type -> the bottoms by which Caffe has no gradient.
@@ -30,6 +30,7 @@ class Step:
         dead: the blobs that nothing needs after it.
         loss_weights: of each top, how much it counts towards the net's loss.
         propagated: of each bottom, whether gradients go on to what it was computed from.
+        params: of each parameter, its shape.
         trained: of each parameter, whether gradients by it are computed.
     """
 
@@ -37,6 +38,7 @@ class Step:
     dead: tuple[str, ...]
     loss_weights: tuple[float, ...]
     propagated: tuple[bool, ...]
+    params: tuple[Shape, ...]
     trained: tuple[bool, ...]
 
 
@@ -47,8 +49,12 @@ def steps_of(network: Network, shapes: Shapes) -> list[Step]:
         CamcaffeError: a layer has loss_weight, propagate_down or param in a number that does not suit it,
             overwrites a loss, or has no gradient where a loss of phase TRAIN needs it.
     """
-    layers = [_with_top(layer) for layer in network.layers if layer.type not in DATA_TYPES]
-    params = {layer.name: len(found.params) for layer, found in zip(network.layers, shapes.layers)}
+    layers, params = [], {}
+    for layer, made in zip(network.layers, shapes.layers):
+        if layer.type not in DATA_TYPES:
+            layers.append(_with_top(layer))
+            # Not by the name, which a layer without parameters may share with one that has some.
+            params[id(layers[-1])] = made.params
     losses = set()
     for layer in layers:
         for blob in losses.intersection(layer.tops):
@@ -58,12 +64,12 @@ def steps_of(network: Network, shapes: Shapes) -> list[Step]:
     steps, needing = [], set()
     for layer, dead in plan(layers, {*network.outputs, *losses}):
         propagated = _propagated(network, layer)
-        trained = _trained(network, layer, params[layer.name])
+        trained = _trained(network, layer, len(params[id(layer)]))
         flowing = [index for index, blob in enumerate(layer.bottoms) if propagated[index] and blob in needing]
         if network.phase == "TRAIN" and any(layer is other for other in before_losses):
             _check_gradient(network, layer, flowing)
         (needing.update if flowing or any(trained) else needing.difference_update)(layer.tops)
-        steps.append(Step(layer, dead, _loss_weights(network, layer), propagated, trained))
+        steps.append(Step(layer, dead, _loss_weights(network, layer), propagated, params[id(layer)], trained))
     return steps
 
 
