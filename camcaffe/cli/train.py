@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,13 +58,15 @@ def command(solver, weights, snapshot, gpu, threads, log):
         raise CamcaffeError("--weights", "given beside --snapshot", "one of them")
     settings = read_settings(solver)
     if weights:
-        settings = replace(settings, weights=tuple(weights.split(",")))
+        names = tuple(name.strip() for name in weights.split(","))
+        if not all(names):
+            raise CamcaffeError("--weights", f"{weights!r}", "names of caffemodels with commas between them")
+        settings = replace(settings, weights=names)
     lines = _lines_so_far(log) if snapshot else []
     with ExitStack() as stack:
         writers = [to_stderr, lines.append]
         if log is not None:
-            file = stack.enter_context(_opened(log, "a" if snapshot else "w"))
-            writers.append(lambda line: print(line, file=file))
+            writers.append(stack.enter_context(_log_writer(log, "a" if snapshot else "w")))
         told = Log(*writers)
         device = _device(gpu, settings.solver)
         used = "Use CPU." if device == "cpu" else f"Using GPUs {device.partition(':')[2]}"
@@ -127,11 +130,14 @@ def _lines_so_far(log: str | None) -> list[str]:
     return Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _opened(log: str, mode: str):
+@contextmanager
+def _log_writer(log: str, mode: str) -> Iterator[Callable[[str], None]]:
+    """A function that writes a line into the log; the disk may be full at any of them, and at the end."""
     try:
-        return Path(log).open(mode, encoding="utf-8", buffering=1)
+        with Path(log).open(mode, encoding="utf-8", buffering=1) as file:
+            yield lambda line: print(line, file=file)
     except OSError as error:
-        raise CamcaffeError(log, f"cannot be written: {error.strerror}") from error
+        raise CamcaffeError(log, f"cannot be written: {error.strerror.lower()}") from error
 
 
 def _draw(lines: list[str], path: str) -> None:
@@ -144,5 +150,8 @@ def _draw(lines: list[str], path: str) -> None:
         draw_curves(curves, path)
     except ImportError:
         click.echo(f"{path}: not drawn, as Matplotlib cannot be imported; pip install matplotlib", err=True)
+    except CamcaffeError as error:
+        # A line only: it must not take the place of the error that may have ended the run.
+        click.echo(f"{error}", err=True)
     else:
         click.echo(f"{path}: loss and scores", err=True)

@@ -1,5 +1,6 @@
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -71,6 +72,8 @@ def test_weights_by_name_from_several_files(train, tmp_path):
         ("base_lr: 1e30", (), "expected finite numbers: try a lower base_lr"),
         ("", ("--gpu", "one"), "--gpu: 'one'; expected the number of one GPU"),
         ("", ("--log", "missing/run.log"), "missing/run.log: cannot be written"),
+        ("", ("--log", "/dev/full"), "/dev/full: cannot be written: no space left on device"),
+        ("", ("--weights", "a,"), "--weights: 'a,'; expected names of caffemodels with commas between them"),
     ],
 )
 def test_bad_input_is_told_in_one_line(extra, arguments, message, train):
@@ -100,6 +103,21 @@ def test_without_matplotlib(train, tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert "of_curves.png: not drawn, as Matplotlib cannot be imported" in result.output
     assert not (tmp_path / "of_curves.png").exists()
+
+
+def test_a_snapshot_that_cannot_be_written(camcaffe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_training(tmp_path, "max_iter: 1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+    try:
+        result = camcaffe("train", "--solver", "solver.prototxt", "--threads", "1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert result.exit_code == 2
+    assert "\nof_curves.png: cannot be written: file too large\n" in result.output
+    assert result.output.endswith("\nError: of_iter_1.caffemodel: cannot be written: file too large\n")
+    assert not list(tmp_path.glob("*of_*"))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 0)])
