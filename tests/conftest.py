@@ -47,6 +47,7 @@ OPTIONAL = {
     "opencv4": _reads_caffe_nets,
     "opencv5": lambda: not _reads_caffe_nets(),
     "distributed": lambda: _installed("distributed"),
+    "docs": lambda: _installed("mkdocs"),
     "caffe_root": _has_caffe_root,
 }
 
