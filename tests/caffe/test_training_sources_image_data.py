@@ -138,6 +138,14 @@ def test_refuses_images_that_cannot_be_read(tmp_path):
     ("extra", "transform", "message"),
     [
         ("new_height: 5", "", "^layer 'data': new_height is 5 and new_width 0; expected both or none"),
+        *(
+            (
+                f"new_width: 3 new_height: {rows}",
+                "",
+                f"^layer 'data': OpenCV cannot resize to new_width 3 and new_height {rows}; expected a size",
+            )
+            for rows in (2**31 - 1, 2**32 - 1)
+        ),
         ("rand_skip: 8", "", "^layer 'data': rand_skip 8 with the 7 images of list.txt; expected at most"),
         ("", "crop_size: 10", "^image 0.png: 9 x 13 pixels, and layer 'data' crops 10 x 10"),
     ],
@@ -157,7 +165,11 @@ def test_refuses_images_of_other_sizes(tmp_path):
     assert source(transform="crop_size: 8").batch(0)[0].shape == (4, 3, 8, 8)
 
 
-def test_refuses_no_batch_and_a_missing_label_top():
+def test_refuses_no_source_no_batch_and_a_missing_label_top():
+    with pytest.raises(
+        CamcaffeError, match=r"^layer 'data': it has no source; expected one in its image_data"
+    ):
+        source(listed="")
     with pytest.raises(CamcaffeError, match=r"^layer 'data': batch_size is 0; expected at least 1"):
         source(batch_size=0)
     with pytest.raises(CamcaffeError, match=r"^layer 'data': 1 tops; expected from 2 to 2 for ImageData"):

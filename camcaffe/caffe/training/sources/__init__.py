@@ -67,6 +67,9 @@ def open_source(layer: Layer, phase: str, seed: int = 0) -> Source:
     opener, settings, fewest, most = LAYERS[layer.type]
     if not fewest <= len(layer.tops) <= most:
         raise CamcaffeError(name, f"{len(layer.tops)} tops", f"from {fewest} to {most} for {layer.type}")
-    if getattr(layer.message, settings).batch_size == 0:
+    options = getattr(layer.message, settings)
+    if not options.source:
+        raise CamcaffeError(name, "it has no source", f"one in its {settings}")
+    if options.batch_size == 0:
         raise CamcaffeError(name, "batch_size is 0", "at least 1")
     return opener(layer, phase, seed)

@@ -89,11 +89,11 @@ class ListedImages:
     """
 
     def __init__(self, layer: Layer):
-        settings = layer.message.image_data_param
+        settings, self._layer = layer.message.image_data_param, f"layer {layer.name!r}"
         self._size = settings.new_width, settings.new_height
         if bool(settings.new_width) != bool(settings.new_height):
             found = f"new_height is {settings.new_height} and new_width {settings.new_width}"
-            raise CamcaffeError(f"layer {layer.name!r}", found, "both or none")
+            raise CamcaffeError(self._layer, found, "both or none")
         self._root, self._is_color = settings.root_folder, settings.is_color
         self._images = read_image_list(settings.source)
 
@@ -109,8 +109,17 @@ class ListedImages:
         flags = cv2.IMREAD_COLOR if self._is_color else cv2.IMREAD_GRAYSCALE
         image = decode_picture(files.read_bytes(path, "an image that can be read"), path, flags)
         if any(self._size):
-            image = cv2.resize(image, self._size)
+            image = self._resized(image)
         return channels_first(image), label, path
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        import cv2
+
+        try:
+            return cv2.resize(image, self._size)
+        except (cv2.error, OverflowError) as error:
+            found = "OpenCV cannot resize to new_width {} and new_height {}".format(*self._size)
+            raise CamcaffeError(self._layer, found, "a size that fits into memory") from error
 
 
 def _shown(text: str) -> str:
