@@ -65,7 +65,11 @@ def read_data_folder(path: PathLike) -> DataFolder:
         raise CamcaffeError(
             path, "neither train_lmdb nor train.txt is in it", "what `camcaffe dataset` makes"
         )
-    count = len(Datums(folder / "val_lmdb") if is_lmdb else read_image_list(folder / "val.txt"))
+    validation = folder / ("val_lmdb" if is_lmdb else "val.txt")
+    if not validation.exists():
+        expected = "pictures for validation, too: `camcaffe dataset` with --validation above 0"
+        raise CamcaffeError(path, f"no {validation.name} is in it", expected)
+    count = len(Datums(validation) if is_lmdb else read_image_list(validation))
     return DataFolder(
         folder,
         is_lmdb,
