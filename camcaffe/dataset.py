@@ -180,12 +180,12 @@ def _by_class(folder: Path, names: list[str], depth: int) -> dict[str, list[str]
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that becomes `path` when the block ends well."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise CamcaffeError(path, "it exists already", "a new or an empty folder")
     target = Path(os.path.realpath(path))
     temporary = target.parent / f".{target.name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise CamcaffeError(path, "it exists already", "a new or an empty folder")
+        shutil.rmtree(temporary, ignore_errors=True)
         files.make_folder(temporary)
         yield temporary
         temporary.replace(target)

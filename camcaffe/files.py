@@ -23,7 +23,7 @@ def read_bytes(path: PathLike, expected: str = "a readable file") -> bytes:
     """
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise CamcaffeError(path, _reason(error), expected) from error
     if not data:
         raise CamcaffeError(path, "the file is empty", expected)
@@ -41,7 +41,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CamcaffeError(path, f"cannot be written: {_reason(error)}") from error
     temporary = Path(name)
     try:
@@ -70,13 +70,13 @@ def make_folder(path: PathLike) -> Path:
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CamcaffeError(path, f"cannot be made: {_reason(error)}", "a folder") from error
     return folder
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 # The mask can only be read by setting it; two threads at once would read each other's zero.

@@ -248,8 +248,11 @@ def test_bad_input_writes_nothing(camcaffe, parent, images, tmp_path):
         assert result.exit_code == 2 and "is not in the" in result.output
     for rate in ("0", "nan", "inf", "1e300"):
         assert "learning rate: " in refused(camcaffe, parent, tmp_path, "--base-lr", rate)
+    result = camcaffe("net", "gapify", parent, "--cut-after", "conv1", "-o", tmp_path / ("x" * 300))
+    assert result.exit_code == 2 and "cannot be made: file name too long" in result.output
     (images / "val.txt").unlink()
-    assert "no val.txt is in it; expected pictures for validation" in refused(camcaffe, parent, tmp_path, *data)
+    message = "no val.txt is in it; expected pictures for validation"
+    assert message in refused(camcaffe, parent, tmp_path, *data)
     (images / "val.txt").write_text("a.png\n")
     assert "val.txt, line 1: " in refused(camcaffe, parent, tmp_path, *data)
     mean = BlobProto(data=[1.0, 2.0, 3.0], shape={"dim": [3]})

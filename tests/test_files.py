@@ -38,6 +38,9 @@ def test_errors_name_the_file(tmp_path):
     with pytest.raises(CamcaffeError, match="file/below: cannot be made: not a directory; expected a folder"):
         make_folder(tmp_path / "file" / "below")
     assert make_folder(tmp_path / "new" / "below").is_dir()
+    for use in (read_bytes, make_folder, lambda path: write_bytes(path, b"x")):
+        with pytest.raises(CamcaffeError, match=r"a\x00b: .*embedded null byte"):
+            use(f"{tmp_path}/a\0b")
 
 
 def test_an_error_is_one_line_and_crosses_processes():

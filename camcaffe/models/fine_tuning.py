@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,7 @@ def write_fine_tuning(
     target = Path(folder)
     for name in (*texts, START):
         for source in filter(None, (net.trunk.source, caffemodel)):
-            if (target / name).exists() and (target / name).samefile(source):
+            if os.path.realpath(target / name) == os.path.realpath(source):
                 raise CamcaffeError(source, f"{target / name} would take its place", "another folder")
     files.make_folder(target)
     if caffemodel is not None:
