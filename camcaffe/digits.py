@@ -30,17 +30,17 @@ CLASSES = tuple("0123456789")
 _SCAN, _MARGIN = 8, 3
 # Heights of scans as digits, in pixels of the scene.
 _HEIGHTS = (88, 160)
-# Pixels that a digit keeps from the border: the crops that nets are trained on cut off up to 32.
+# Pixels, about, that a digit keeps from the border: the crops that nets are trained on cut off up to 32.
 _BORDER = 16
 # Strokes are pieces of scans that are drawn so much larger than the digit, of a radius in pixels of a scan.
-_MOST_STROKES, _SIZES, _PIECES = 9, (0.8, 1.25), (1.5, 2.6)
+_MOST_STROKES, _SIZES, _PIECES = 8, (0.8, 1.25), (1.5, 2.6)
 # Radians that the digit, and that strokes, are turned by, in either direction.
 _DIGIT_TURN, _STROKE_TURN = 0.2, 0.5
 # Luminance of the background, and by how much ink is brighter at least; 1 is white.
-_DARKNESS, _CONTRAST = (0.1, 0.4), 0.25
+_DARKNESS, _CONTRAST = (0.1, 0.4), 0.3
 _LUMA = (0.299, 0.587, 0.114)
-# Ink begins where a scan's values, interpolated, pass this; and how many pixels of the scene its edge takes.
-_INK, _EDGE = 0.5, 3.0
+# Values of a scan, interpolated, where ink begins and where it hides what is behind it.
+_FAINT, _FULL = 0.2, 0.7
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Errors:
 def compose(index: int, split: str = "train", seed: int = 0) -> Scene:
     """A scene, which depends on nothing but these numbers.
 
-    The digit lies whole within the picture, on top of up to nine strokes: round pieces of other scans, as
+    The digit lies whole within the picture, on top of up to eight strokes: round pieces of other scans, as
     thick as its own strokes. All are turned a little and brighter than the background.
 
     Args:
@@ -265,7 +265,7 @@ def _color(rng: np.random.Generator, light: float) -> np.ndarray:
 
 def _on_ink(rng: np.random.Generator, scan: np.ndarray) -> np.ndarray:
     """A place in a scan where there is ink."""
-    inked = np.argwhere(scan > _INK)
+    inked = np.argwhere(scan > 0.5)
     return inked[rng.integers(len(inked))] + rng.uniform(-0.5, 0.5, 2)
 
 
@@ -299,8 +299,7 @@ def _cover(
     turned = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     start = middle + turned @ (low - centre)
     ink = ndimage.affine_transform(scan, turned, start, tuple(high - low), prefilter=False)
-    # Across an edge a scan's values go from 0 to 1 within a pixel, which is 1 / scale pixels here.
-    alpha = np.clip(0.5 + (ink - _INK) / (scale * _EDGE), 0, 1)
+    alpha = np.clip((ink - _FAINT) / (_FULL - _FAINT), 0, 1)
     if radius is not None:
         rows, columns = np.ogrid[low[0] : high[0], low[1] : high[1]]
         away = np.hypot(rows - centre[0], columns - centre[1])

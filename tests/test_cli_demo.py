@@ -132,7 +132,7 @@ def test_the_shipped_net_on_the_shipped_scene(camcaffe, tmp_path, monkeypatch):
     net, image, caption, picture = result.output.splitlines()
     assert net == "net: digitsCAM, which knows handwritten digits; --model names another"
     assert image.startswith("image: ") and Path(image[7:]).parent.name == "digitsCAM"
-    assert caption.startswith(" --top1:6 --top2:8 ")
+    assert caption == " --top1:0 --top2:6 --top3:3 --top4:9 --top5:8"
     assert picture == "result.jpg: the image, then where the net sees each of these classes"
     shown = imread("result.jpg")
     assert shown.shape == (256, 256 + 5 * 264, 3)
