@@ -82,8 +82,9 @@ def test_demo_runs_a_net(camcaffe, small_net, images, tmp_path):
     assert imread(tmp_path / "result.png").shape == (256, 256 + 2 * 264, 3)
 
 
-def test_demo_wants_a_net_or_features(camcaffe, small_net, images):
-    for arguments in ([], [*small_net, "--features", "a.mat", "--weights", "b.mat"], ["--features", "a.mat"]):
+def test_demo_takes_a_net_or_features(camcaffe, small_net, images):
+    features, weights = ["--features", "a.mat"], ["--weights", "b.mat"]
+    for arguments in ([*small_net, *features, *weights], features, weights):
         result = camcaffe("demo", images[0], *arguments)
         assert result.exit_code == 2
         assert (

@@ -32,9 +32,7 @@ def recomputed(reference, squeezenet_home, tmp_path):
             run = stack.enter_context(RunStore.read(tmp_path / "run.sqlite"))
             result = change(next(run.results()))
             image = StoredImage(NAME, str(mini / "images"), true_size=(379, 500))
-            maps = recomputed_heatmaps(
-                run, {"name": "squeezenetCAM"}, [image], {NAME: result}
-            )
+            maps = recomputed_heatmaps(run, {"name": "squeezenetCAM"}, [image], {NAME: result})
             return stack.enter_context(maps), image
 
         yield recompute

@@ -153,7 +153,7 @@ def test_two_batches(export):
     ],
 )
 def test_what_onnx_cannot_express_is_named(export, layer, line):
-    text = _input(2, 3, 8, 6) + _input(2, name="other")
+    text = _input(2, 3, 8, 6) + _input(2, 8, 6, name="other")
     text += f' layer {{ name: "l" bottom: "data" {layer} top: "y" }}'
     with pytest.raises(CamcaffeError, match=line):
         export(text, ["y"])
