@@ -42,7 +42,7 @@ def test_the_top_level_folder_is_a_way_to_the_packages():
     link = ROOT / "models" / "digitsCAM"
     assert link.is_symlink()
     assert not link.readlink().is_absolute()
-    assert link.resolve() == FOLDER
+    assert link.resolve() == ROOT / "camcaffe" / "models" / "digitsCAM"
 
 
 def test_the_files_are_there_without_a_download(folder, camcaffe):
