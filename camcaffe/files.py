@@ -76,7 +76,9 @@ def make_folder(path: PathLike) -> Path:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()
+    if not isinstance(error, OSError):
+        return "no file can have this name"
+    return (error.strerror or str(error)).lower()
 
 
 # The mask can only be read by setting it; two threads at once would read each other's zero.
