@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 # Caffe's own limits: it counts a blob's values in an int, and its axes up to here.
-_MOST_VALUES = 2**31 - 1
+MOST_VALUES = 2**31 - 1
 _MOST_AXES = 32
 
 Shape = tuple[int, ...]
@@ -117,6 +117,6 @@ def _apply_rule(network: Network, layer: Layer, bottoms: tuple, blobs: dict) -> 
 
 
 def _check(network: Network, what: str, shape: Shape) -> None:
-    if len(shape) > _MOST_AXES or not all(dim > 0 for dim in shape) or math.prod(shape) > _MOST_VALUES:
+    if len(shape) > _MOST_AXES or not all(dim > 0 for dim in shape) or math.prod(shape) > MOST_VALUES:
         found = f"{what} has the shape {shape if len(shape) <= _MOST_AXES else f'of {len(shape)} axes'}"
-        raise CamcaffeError(network.source, found, f"positive sizes and at most {_MOST_VALUES:,} values")
+        raise CamcaffeError(network.source, found, f"positive sizes and at most {MOST_VALUES:,} values")

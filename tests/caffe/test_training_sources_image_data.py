@@ -142,7 +142,7 @@ def test_refuses_images_that_cannot_be_read(tmp_path):
             (
                 f"new_width: 3 new_height: {rows}",
                 "",
-                f"^layer 'data': OpenCV cannot resize to new_width 3 and new_height {rows}; expected a size",
+                f"^layer 'data': new_width 3 and new_height {rows}; expected at most 2,147,483,647 values",
             )
             for rows in (2**31 - 1, 2**32 - 1)
         ),

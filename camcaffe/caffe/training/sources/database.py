@@ -140,9 +140,9 @@ class Datums:
         try:
             while self._place < number:
                 is_there = self._cursor.next() if self._place >= 0 else self._cursor.first()
-                if not is_there:
-                    found = f"a damaged LMDB ends after {self._place + 1} datums"
-                    raise CamcaffeError(self._path, found, f"{self._count}")
+                if not is_there or not self._cursor.key():  # no entry has an empty key
+                    found = f"a damaged LMDB (it ends after {self._place + 1} of {self._count} datums)"
+                    raise CamcaffeError(self._path, found, _EXPECTED)
                 self._place += 1
         except lmdb.Error as error:
             raise CamcaffeError(self._path, f"a damaged LMDB ({error})", _EXPECTED) from error

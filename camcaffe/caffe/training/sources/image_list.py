@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from camcaffe import files
 from camcaffe.caffe.network import Layer
+from camcaffe.caffe.shapes import MOST_VALUES
 from camcaffe.errors import CamcaffeError
 from camcaffe.ilsvrc.lines import at
 
@@ -115,10 +117,14 @@ class ListedImages:
     def _resized(self, image: np.ndarray) -> np.ndarray:
         import cv2
 
+        asked = "new_width {} and new_height {}".format(*self._size)
+        channels = 3 if self._is_color else 1
+        if channels * math.prod(self._size) > MOST_VALUES:
+            raise CamcaffeError(self._layer, asked, f"at most {MOST_VALUES:,} values an image")
         try:
             return cv2.resize(image, self._size)
-        except (cv2.error, OverflowError) as error:
-            found = "OpenCV cannot resize to new_width {} and new_height {}".format(*self._size)
+        except cv2.error as error:
+            found = f"OpenCV cannot resize to {asked}"
             raise CamcaffeError(self._layer, found, "a size that fits into memory") from error
 
 
