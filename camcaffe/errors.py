@@ -26,3 +26,8 @@ class CamcaffeError(Exception):
     def __reduce__(self):
         # Exceptions cross process borders by pickling, which would otherwise call __init__ with one line.
         return type(self), (self.source, self.found, self.expected)
+
+
+def at(path: str | os.PathLike, number: int) -> str:
+    """The place of an error: a file and a line, counted from 1."""
+    return f"{os.fspath(path)}, line {number}"

@@ -12,8 +12,8 @@ from xml.parsers import expat
 import numpy as np
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, checked_corners, coordinate, image_key, read_lines
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import checked_corners, coordinate, image_key, read_lines
 from camcaffe.ilsvrc.synsets import Synsets
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

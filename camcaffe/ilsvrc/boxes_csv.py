@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, checked_corners, coordinate, read_lines
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import checked_corners, coordinate, read_lines
 from camcaffe.ilsvrc.names import path_tails
 from camcaffe.ilsvrc.synsets import Synsets
 from camcaffe.ilsvrc.truth import Truth

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, coordinate, read_lines, whole_number
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import coordinate, read_lines, whole_number
 from camcaffe.ilsvrc.names import path_tails
 from camcaffe.ilsvrc.synsets import Synsets
 from camcaffe.ilsvrc.truth import Truth

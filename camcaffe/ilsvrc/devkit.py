@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, read_lines, whole_number
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import read_lines, whole_number
 from camcaffe.ilsvrc.synsets import Synsets, read_meta, read_synset_mapping
 
 _META = ("meta_clsloc.mat", "meta.mat")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
+from camcaffe.errors import CamcaffeError, at
 
 
 def read_lines(path: files.PathLike, expected: str) -> list[str]:
@@ -24,11 +24,6 @@ def read_lines(path: files.PathLike, expected: str) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return [line.rstrip("\r") for line in lines]
-
-
-def at(path: files.PathLike, number: int) -> str:
-    """The place of an error: a file and a line, counted from 1."""
-    return f"{path}, line {number}"
 
 
 def whole_number(text: str, low: int, high: int, place: str, what: str) -> int:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, coordinate, read_lines
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import coordinate, read_lines
 
 GUESSES = 5  # the most that the devkit and the evaluation server look at
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, read_lines
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import read_lines
 
 _WNID = r"n\d{8}"
 

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from camcaffe import files
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at, image_key, read_lines, whole_number
+from camcaffe.errors import CamcaffeError, at
+from camcaffe.ilsvrc.lines import image_key, read_lines, whole_number
 
 _PICTURE = re.compile(r"(?i)\.(jpe?g|png|bmp|tiff?|gif|webp)$")
 _LARGEST_SIDE = 1_000_000

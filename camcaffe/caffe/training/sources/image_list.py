@@ -11,8 +11,7 @@ import numpy as np
 from camcaffe import files
 from camcaffe.caffe.network import Layer
 from camcaffe.caffe.shapes import MOST_VALUES
-from camcaffe.errors import CamcaffeError
-from camcaffe.ilsvrc.lines import at
+from camcaffe.errors import CamcaffeError, at
 
 _EXPECTED = "an image, a space and a whole number a line"
 
