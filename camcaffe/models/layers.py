@@ -167,14 +167,8 @@ def accuracy(name: str, bottom: str, top_k: int = 1) -> messages.LayerParameter:
 
 def lmdb(phase: str, source: str, batch_size: int, **transform) -> messages.LayerParameter:
     """Images and labels from an LMDB in phase "TRAIN" or "TEST"; `transform` is transform_param."""
-    return messages.LayerParameter(
-        name="data",
-        type="Data",
-        top=["data", "label"],
-        include=[{"phase": phase}],
-        transform_param=transform,
-        data_param={"source": source, "batch_size": batch_size, "backend": "LMDB"},
-    )
+    options = {"source": source, "batch_size": batch_size, "backend": "LMDB"}
+    return _data("Data", phase, transform, data_param=options)
 
 
 def image_list(
@@ -194,14 +188,8 @@ def image_list(
         options["shuffle"] = True
     if not is_color:
         options["is_color"] = False
-    return messages.LayerParameter(
-        name="data",
-        type="ImageData",
-        top=["data", "label"],
-        include=[{"phase": phase}],
-        transform_param=transform,
-        image_data_param={**options, "new_height": height, "new_width": width},
-    )
+    options.update(new_height=height, new_width=width)
+    return _data("ImageData", phase, transform, image_data_param=options)
 
 
 def input_layer(shape: Sequence[int]) -> messages.LayerParameter:
@@ -229,6 +217,17 @@ def bare(layers: Iterable[messages.LayerParameter], *, rates: bool = False) -> l
 
 def _layer(kind: str, name: str, bottoms: Sequence[str], top: str = "", **options) -> messages.LayerParameter:
     return messages.LayerParameter(name=name, type=kind, bottom=bottoms, top=[top or name], **options)
+
+
+def _data(kind: str, phase: str, transform: dict, **options) -> messages.LayerParameter:
+    return messages.LayerParameter(
+        name="data",
+        type=kind,
+        top=["data", "label"],
+        include=[{"phase": phase}],
+        transform_param=transform,
+        **options,
+    )
 
 
 def _fillers(fill: Sequence[dict]) -> dict:
